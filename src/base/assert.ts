@@ -1,0 +1,14 @@
+/** Our own bug, never the guest's: stops the VM with a report (architecture.md, Errors, class 4). */
+export class AssertionError extends Error {
+  override readonly name = 'AssertionError';
+}
+
+/** Throws {@link AssertionError} when `condition` is false. Never use it on what a guest wrote. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new AssertionError(message);
+}
+
+/** Marks a branch that the types say cannot be taken. */
+export function unreachable(value: never): never {
+  throw new AssertionError(`unreachable: ${String(value)}`);
+}
