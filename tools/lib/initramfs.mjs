@@ -1,0 +1,54 @@
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { cpioArchive } from './cpio.mjs';
+import { timed } from './step.mjs';
+
+/** The line that the first user process prints before anything else; the benchmark waits for it. */
+export const firstLine = 'You are in a PC made of TypeScript: a busybox shell, no login.';
+
+const init = `#!/bin/busybox sh
+echo
+echo '${firstLine}'
+export PATH=/bin:/sbin HOME=/root TERM=vt100
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sysfs /sys
+busybox mount -t devtmpfs devtmpfs /dev 2>/dev/null
+busybox --install -s /bin
+hostname chassis
+echo 'Try: uname -m, cat /proc/cpuinfo, top, vi, dmesg; "poweroff -f" or Ctrl-A x ends it.'
+cd /root
+while :; do
+  setsid cttyhack sh -l
+  echo 'The shell ended; here is a new one.'
+done
+`;
+
+const profile = `PS1='\\w \\$ '
+`;
+
+/**
+ * Writes the initramfs unless it is there and newer than all it is made of. It is left uncompressed:
+ * the guest's CPU is slower at inflating than the host's disk at reading.
+ */
+export async function buildInitramfs(busybox, target) {
+  const inputs = [busybox, fileURLToPath(import.meta.url)];
+  if (await newer(target, inputs)) return;
+  await timed(`initramfs ${target}`, async () => {
+    const directory = (path) => ({ path, kind: 'directory', mode: 0o755 });
+    const archive = cpioArchive([
+      ...['bin', 'dev', 'etc', 'proc', 'root', 'sbin', 'sys', 'tmp'].map(directory),
+      { path: 'dev/console', kind: 'device', mode: 0o600, major: 5, minor: 1 },
+      { path: 'bin/busybox', kind: 'file', mode: 0o755, data: await readFile(busybox) },
+      { path: 'etc/profile', kind: 'file', mode: 0o644, data: profile },
+      { path: 'init', kind: 'file', mode: 0o755, data: init },
+    ]);
+    await writeFile(`${target}.${process.pid}`, archive);
+    await rename(`${target}.${process.pid}`, target);
+  });
+}
+
+async function newer(target, inputs) {
+  const made = (await stat(target).catch(() => undefined))?.mtimeMs ?? 0;
+  for (const input of inputs) if ((await stat(input)).mtimeMs > made) return false;
+  return true;
+}
