@@ -104,10 +104,16 @@ export const ICOUNT = 0x0c0;
 export const ICOUNT_LIMIT = 0x0c8;
 /** What `mode` blocks are decoded for: 0 = 16-bit, 1 = 32-bit, 2 = 64-bit code segment. */
 export const CODE_MODE = 0x0d0;
+/** Segment of implicit stack accesses: SEGMENTS + SS * 32, or FLAT_SS in 64-bit code, u32. */
+export const STACK_SEGMENT = 0x0d4;
 /** Mask of the stack pointer: 0xFFFF, 0xFFFFFFFF or all ones, u64. */
 export const SP_MASK = 0x0d8;
 /** Base added to RIP for fetches: CS.base, or 0 in 64-bit code, u64. */
 export const CODE_BASE = 0x0e0;
+/** Mask of linear addresses: 0xFFFFFFFF outside 64-bit code, all ones in it, u64. */
+export const LINEAR_MASK = 0x4a8;
+/** Address of the record being executed, set before calls to the runtime, u32 (0: none). */
+export const BLOCK_REC = 0x4a0;
 /** Linear page the last fetch came from (bits 63..12; -1: none), u64, and place - linear, i32. */
 export const CODE_TAG = 0x0e8;
 export const CODE_ADDEND = 0x0f0;

@@ -1,0 +1,535 @@
+/**
+ * Builds one function as statements over values. Every operation's result is a value that never
+ * changes; a pure value used once is written where it is used, one never used is dropped, others
+ * get a local. Constants fold, and an `if` over a constant keeps only its taken side: what costs
+ * an operand decode in the interpreter costs nothing where the operand is known.
+ */
+import { Bytes, typeCode, type WasmModule } from './module.js';
+import { opcode, type Ty } from './opcodes.js';
+
+/** What an operation gave: never changes, belongs to the builder that made it. */
+export class Value {
+  uses = 0;
+  local = -1;
+  constructor(
+    readonly ty: Ty,
+    readonly op: string,
+    readonly args: readonly Value[],
+    /** Of a constant: its value. Of a lane or shuffle operation: the immediate. */
+    readonly imm: number | bigint | readonly number[] = 0,
+    readonly pure = true,
+    readonly offset = 0,
+  ) {}
+}
+
+/** A local that can be set again. */
+export class Var {
+  constructor(
+    readonly ty: Ty,
+    readonly local: number,
+  ) {}
+}
+
+/** Where a branch may go: out of a block, or back to a loop's start. */
+export class Label {}
+
+type Stmt =
+  | { kind: 'def'; value: Value }
+  | { kind: 'effect'; op: string; args: Value[]; offset: number }
+  | { kind: 'call'; name: string; args: Value[]; result: Value | null }
+  | { kind: 'callIndirect'; type: number; args: Value[]; result: Value | null; tail: boolean }
+  | { kind: 'set'; target: Var; value: Value }
+  | { kind: 'if'; cond: Value; then: Stmt[]; else: Stmt[] }
+  | { kind: 'block' | 'loop'; label: Label; body: Stmt[] }
+  | { kind: 'br'; label: Label; cond: Value | null }
+  | { kind: 'return'; value: Value | null };
+
+const ALL_ONES_64 = -1n;
+
+export class FunctionBuilder {
+  private body: Stmt[] = [];
+  private readonly locals: Ty[] = [];
+
+  constructor(
+    readonly module: WasmModule,
+    private readonly params: readonly Ty[],
+  ) {}
+
+  // --- values ------------------------------------------------------------------------------------
+
+  i32(value: number): Value {
+    return new Value('i32', 'const', [], value | 0);
+  }
+  i64(value: number | bigint): Value {
+    return new Value('i64', 'const', [], BigInt.asIntN(64, BigInt(value)));
+  }
+  f32(bits: number): Value {
+    return this.op('f32.reinterpret_i32', this.i32(bits));
+  }
+  f64(bits: bigint): Value {
+    return this.op('f64.reinterpret_i64', this.i64(bits));
+  }
+  /** A vector constant: 16 bytes, lowest first. */
+  v128(bytes: readonly number[]): Value {
+    return new Value('v128', 'const', [], bytes);
+  }
+  /** A constant of the given integer type. */
+  c(ty: Ty, value: number | bigint): Value {
+    return ty === 'i64' ? this.i64(value) : this.i32(Number(BigInt.asIntN(32, BigInt(value))));
+  }
+  param(index: number): Value {
+    const value = new Value(this.params[index]!, 'local', []);
+    value.local = index;
+    return value;
+  }
+  /** The immutable global env.cpu. */
+  cpuGlobal(): Value {
+    return this.define(new Value('i32', 'global', []));
+  }
+
+  /** Any wasm instruction without immediate, by its text name; pure ones only. */
+  op(name: string, ...args: Value[]): Value {
+    const folded = fold(this, name, args);
+    if (folded) return folded;
+    const info = opcode(name);
+    if (!info.result || !info.pure) throw new Error(`${name} is not a pure operation`);
+    this.checkTypes(name, info.args, args);
+    return this.define(new Value(info.result, name, args));
+  }
+  /** A vector instruction with a lane index or 16 shuffle indices. */
+  lane(name: string, imm: number | readonly number[], ...args: Value[]): Value {
+    const info = opcode(name);
+    this.checkTypes(name, info.args, args);
+    return this.define(new Value(info.result!, name, args, imm));
+  }
+  select(cond: Value, whenTrue: Value, whenFalse: Value): Value {
+    if (cond.op === 'const') return cond.imm !== 0 ? whenTrue : whenFalse;
+    return this.define(new Value(whenTrue.ty, 'select', [whenTrue, whenFalse, cond]));
+  }
+
+  // Integer operations on i32 or i64, by the type of the first operand.
+  add = (a: Value, b: Value): Value => this.op(`${a.ty}.add`, a, b);
+  sub = (a: Value, b: Value): Value => this.op(`${a.ty}.sub`, a, b);
+  mul = (a: Value, b: Value): Value => this.op(`${a.ty}.mul`, a, b);
+  and = (a: Value, b: Value): Value => this.op(`${a.ty}.and`, a, b);
+  or = (a: Value, b: Value): Value => this.op(`${a.ty}.or`, a, b);
+  xor = (a: Value, b: Value): Value => this.op(`${a.ty}.xor`, a, b);
+  shl = (a: Value, b: Value): Value => this.op(`${a.ty}.shl`, a, b);
+  shrU = (a: Value, b: Value): Value => this.op(`${a.ty}.shr_u`, a, b);
+  shrS = (a: Value, b: Value): Value => this.op(`${a.ty}.shr_s`, a, b);
+  rotl = (a: Value, b: Value): Value => this.op(`${a.ty}.rotl`, a, b);
+  rotr = (a: Value, b: Value): Value => this.op(`${a.ty}.rotr`, a, b);
+  eq = (a: Value, b: Value): Value => this.op(`${a.ty}.eq`, a, b);
+  ne = (a: Value, b: Value): Value => this.op(`${a.ty}.ne`, a, b);
+  ltU = (a: Value, b: Value): Value => this.op(`${a.ty}.lt_u`, a, b);
+  ltS = (a: Value, b: Value): Value => this.op(`${a.ty}.lt_s`, a, b);
+  gtU = (a: Value, b: Value): Value => this.op(`${a.ty}.gt_u`, a, b);
+  gtS = (a: Value, b: Value): Value => this.op(`${a.ty}.gt_s`, a, b);
+  leU = (a: Value, b: Value): Value => this.op(`${a.ty}.le_u`, a, b);
+  geU = (a: Value, b: Value): Value => this.op(`${a.ty}.ge_u`, a, b);
+  geS = (a: Value, b: Value): Value => this.op(`${a.ty}.ge_s`, a, b);
+  eqz = (a: Value): Value => this.op(`${a.ty}.eqz`, a);
+  /** a + constant, a & constant, ... with the constant in a's type. */
+  addC = (a: Value, n: number | bigint): Value => this.add(a, this.c(a.ty, n));
+  andC = (a: Value, n: number | bigint): Value => this.and(a, this.c(a.ty, n));
+  orC = (a: Value, n: number | bigint): Value => this.or(a, this.c(a.ty, n));
+  xorC = (a: Value, n: number | bigint): Value => this.xor(a, this.c(a.ty, n));
+  shlC = (a: Value, n: number): Value => this.shl(a, this.c(a.ty, n));
+  shrUC = (a: Value, n: number): Value => this.shrU(a, this.c(a.ty, n));
+  shrSC = (a: Value, n: number): Value => this.shrS(a, this.c(a.ty, n));
+  /** Bitwise complement. */
+  not = (a: Value): Value => this.xorC(a, -1);
+  neg = (a: Value): Value => this.sub(this.c(a.ty, 0), a);
+  /** i64 to i32, dropping the upper half; an i32 stays. */
+  wrap = (a: Value): Value => (a.ty === 'i32' ? a : this.op('i32.wrap_i64', a));
+  /** i32 to i64, upper half zero; an i64 stays. */
+  zext64 = (a: Value): Value => (a.ty === 'i64' ? a : this.op('i64.extend_i32_u', a));
+  /** i32 to i64, upper half the sign; an i64 stays. */
+  sext64 = (a: Value): Value => (a.ty === 'i64' ? a : this.op('i64.extend_i32_s', a));
+
+  // --- effects -----------------------------------------------------------------------------------
+
+  /** A load by its wasm name, at an i32 address + offset. Happens here, once. */
+  load(name: string, address: Value, offset = 0): Value {
+    const info = opcode(name);
+    return this.define(new Value(info.result!, name, [address], 0, false, offset));
+  }
+  /** An atomic read-modify-write. */
+  atomic(name: string, address: Value, args: Value[], offset = 0): Value {
+    const info = opcode(name);
+    return this.define(new Value(info.result!, name, [address, ...args], 0, false, offset));
+  }
+  /** A store (plain or atomic), memory.copy or memory.fill. */
+  effect(name: string, args: Value[], offset = 0): void {
+    this.checkTypes(name, opcode(name).args, args);
+    this.body.push({ kind: 'effect', op: name, args, offset });
+  }
+  call(name: string, args: Value[], result: Ty | null): Value {
+    const value = result ? new Value(result, 'call', [], 0, false) : null;
+    if (value) value.local = this.newLocal(value.ty);
+    this.body.push({ kind: 'call', name, args, result: value });
+    return value ?? this.i32(0);
+  }
+  callIndirect(type: number, args: Value[], result: Ty): Value {
+    const value = new Value(result, 'call', [], 0, false);
+    value.local = this.newLocal(value.ty);
+    this.body.push({ kind: 'callIndirect', type, args, result: value, tail: false });
+    return value;
+  }
+  /** Leaves the function by a call through the table. */
+  tailCallIndirect(type: number, args: Value[]): void {
+    this.body.push({ kind: 'callIndirect', type, args, result: null, tail: true });
+  }
+
+  variable(ty: Ty, initial?: Value): Var {
+    const variable = new Var(ty, this.newLocal(ty));
+    if (initial) this.set(variable, initial);
+    return variable;
+  }
+  set(target: Var, value: Value): void {
+    if (target.ty !== value.ty) throw new Error(`${value.ty} set to a ${target.ty} variable`);
+    this.body.push({ kind: 'set', target, value });
+  }
+  get(source: Var): Value {
+    const value = new Value(source.ty, 'var', [], source.local, false);
+    return this.define(value);
+  }
+
+  // --- control flow ------------------------------------------------------------------------------
+
+  if(cond: Value, then: () => void, otherwise?: () => void): void {
+    if (cond.op === 'const') {
+      if (cond.imm !== 0) then();
+      else otherwise?.();
+      return;
+    }
+    const thenBody = this.nested(then);
+    const elseBody = otherwise ? this.nested(otherwise) : [];
+    this.body.push({ kind: 'if', cond, then: thenBody, else: elseBody });
+  }
+  /** `body` may branch to the label: out of the block. */
+  block(body: (out: Label) => void): void {
+    const label = new Label();
+    this.body.push({ kind: 'block', label, body: this.nested(() => body(label)) });
+  }
+  /** `body` may branch to the label: back to the loop's start. Falls out otherwise. */
+  loop(body: (again: Label) => void): void {
+    const label = new Label();
+    this.body.push({ kind: 'loop', label, body: this.nested(() => body(label)) });
+  }
+  br(label: Label): void {
+    this.body.push({ kind: 'br', label, cond: null });
+  }
+  brIf(label: Label, cond: Value): void {
+    if (cond.op === 'const') {
+      if (cond.imm !== 0) this.br(label);
+      return;
+    }
+    this.body.push({ kind: 'br', label, cond });
+  }
+  return(value: Value | null = null): void {
+    this.body.push({ kind: 'return', value });
+  }
+
+  // --- the end -----------------------------------------------------------------------------------
+
+  /** The function's body: locals and instructions. The last statement must be a return or a tail call. */
+  finish(): Bytes {
+    countUses(this.body);
+    const code = new Bytes();
+    new Writer(this, code).statements(this.body);
+    const out = new Bytes();
+    const runs: { ty: Ty; count: number }[] = [];
+    for (const ty of this.locals) {
+      const last = runs.at(-1);
+      if (last?.ty === ty) last.count++;
+      else runs.push({ ty, count: 1 });
+    }
+    out.u32(runs.length);
+    for (const { ty, count } of runs) {
+      out.u32(count);
+      out.byte(typeCode(ty));
+    }
+    out.raw(code.view());
+    out.byte(0x00); // unreachable: every path has returned
+    out.byte(0x0b);
+    return out;
+  }
+
+  newLocal(ty: Ty): number {
+    this.locals.push(ty);
+    return this.params.length + this.locals.length - 1;
+  }
+
+  private define(value: Value): Value {
+    this.body.push({ kind: 'def', value });
+    return value;
+  }
+  private nested(build: () => void): Stmt[] {
+    const outer = this.body;
+    this.body = [];
+    build();
+    const inner = this.body;
+    this.body = outer;
+    return inner;
+  }
+  private checkTypes(name: string, wanted: readonly Ty[], args: readonly Value[]): void {
+    if (wanted.length !== args.length || wanted.some((ty, i) => ty !== args[i]!.ty)) {
+      throw new Error(`${name} wants (${wanted.join()}), got (${args.map((a) => a.ty).join()})`);
+    }
+  }
+}
+
+/** Folds what is known now; null where the operation must be emitted. */
+function fold(b: FunctionBuilder, name: string, args: readonly Value[]): Value | null {
+  const [x, y] = args;
+  const xc = x?.op === 'const' && typeof x.imm !== 'object' ? BigInt(x.imm) : null;
+  const yc = y?.op === 'const' && typeof y.imm !== 'object' ? BigInt(y.imm) : null;
+  const wide = name.startsWith('i64.');
+  if (!wide && !name.startsWith('i32.')) return null;
+  const op = name.slice(4);
+  const bits = wide ? 64 : 32;
+  const make = (v: bigint): Value => (wide ? b.i64(v) : b.i32(Number(BigInt.asIntN(32, v))));
+  const truth = (v: boolean): Value => b.i32(v ? 1 : 0);
+  if (args.length === 1) {
+    if (xc === null) return null;
+    if (op === 'eqz') return truth(xc === 0n);
+    if (op === 'wrap_i64') return b.i32(Number(BigInt.asIntN(32, xc)));
+    if (op === 'extend_i32_s') return b.i64(xc);
+    if (op === 'extend_i32_u') return b.i64(BigInt.asUintN(32, xc));
+    if (op === 'extend8_s') return make(BigInt.asIntN(8, xc));
+    if (op === 'extend16_s') return make(BigInt.asIntN(16, xc));
+    if (op === 'extend32_s') return make(BigInt.asIntN(32, xc));
+    return null;
+  }
+  if (yc !== null && xc === null) {
+    // Identities with a known right operand.
+    if (yc === 0n && /^(add|sub|or|xor|shl|shr_s|shr_u|rotl|rotr)$/.test(op)) return x!;
+    if (yc === 0n && (op === 'and' || op === 'mul')) return make(0n);
+    if (yc === ALL_ONES_64 && op === 'and') return x!;
+    if (yc === 1n && op === 'mul') return x!;
+    return null;
+  }
+  if (xc === 0n && yc === null && (op === 'add' || op === 'or' || op === 'xor')) return y!;
+  if (xc === null || yc === null) return null;
+  const ux = BigInt.asUintN(bits, xc);
+  const uy = BigInt.asUintN(bits, yc);
+  const count = uy % BigInt(bits);
+  switch (op) {
+    case 'add':
+      return make(xc + yc);
+    case 'sub':
+      return make(xc - yc);
+    case 'mul':
+      return make(xc * yc);
+    case 'and':
+      return make(xc & yc);
+    case 'or':
+      return make(xc | yc);
+    case 'xor':
+      return make(xc ^ yc);
+    case 'shl':
+      return make(xc << count);
+    case 'shr_u':
+      return make(ux >> count);
+    case 'shr_s':
+      return make(xc >> count);
+    case 'eq':
+      return truth(xc === yc);
+    case 'ne':
+      return truth(xc !== yc);
+    case 'lt_u':
+      return truth(ux < uy);
+    case 'gt_u':
+      return truth(ux > uy);
+    case 'le_u':
+      return truth(ux <= uy);
+    case 'ge_u':
+      return truth(ux >= uy);
+    default:
+      return null;
+  }
+}
+
+/** Counts how often each value is needed, from the statements that have an effect. */
+function countUses(body: readonly Stmt[]): void {
+  const use = (value: Value): void => {
+    value.uses++;
+    if (value.uses === 1) for (const arg of value.args) use(arg);
+  };
+  // Backwards, so that a load whose result nobody needs is not kept alive by a dead definition.
+  for (let i = body.length - 1; i >= 0; i--) {
+    const stmt = body[i]!;
+    switch (stmt.kind) {
+      case 'def':
+        // Loads stay even if unused only when they are atomic: a plain load has no effect.
+        if (!stmt.value.pure && stmt.value.op.includes('.atomic.')) use(stmt.value);
+        break;
+      case 'effect':
+      case 'call':
+      case 'callIndirect':
+        for (const arg of stmt.args) use(arg);
+        break;
+      case 'set':
+        use(stmt.value);
+        break;
+      case 'if':
+        use(stmt.cond);
+        countUses(stmt.then);
+        countUses(stmt.else);
+        break;
+      case 'block':
+      case 'loop':
+        countUses(stmt.body);
+        break;
+      case 'br':
+        if (stmt.cond) use(stmt.cond);
+        break;
+      case 'return':
+        if (stmt.value) use(stmt.value);
+        break;
+    }
+  }
+}
+
+/** Writes counted statements as wasm code. */
+class Writer {
+  private readonly labels: (Label | null)[] = [];
+  constructor(
+    private readonly owner: FunctionBuilder,
+    private readonly out: Bytes,
+  ) {}
+
+  statements(body: readonly Stmt[]): void {
+    for (const stmt of body) this.statement(stmt);
+  }
+
+  private statement(stmt: Stmt): void {
+    const { out } = this;
+    switch (stmt.kind) {
+      case 'def': {
+        const { value } = stmt;
+        if (value.uses === 0 || (value.pure && value.uses === 1)) return;
+        this.compute(value);
+        value.local = this.owner.newLocal(value.ty);
+        this.setLocal(value.local);
+        return;
+      }
+      case 'effect': {
+        for (const arg of stmt.args) this.value(arg);
+        const info = opcode(stmt.op);
+        out.raw(info.bytes);
+        if (info.imm === 'memarg') this.memarg(stmt.op, stmt.offset);
+        else if (info.imm === 'zero2') out.raw([0, 0]);
+        else if (info.imm === 'zero1') out.byte(0);
+        return;
+      }
+      case 'call':
+        for (const arg of stmt.args) this.value(arg);
+        out.byte(0x10);
+        out.u32(this.owner.module.index(stmt.name));
+        if (stmt.result) this.setLocal(stmt.result.local);
+        return;
+      case 'callIndirect':
+        for (const arg of stmt.args) this.value(arg);
+        out.byte(stmt.tail ? 0x13 : 0x11);
+        out.u32(stmt.type);
+        out.byte(0);
+        if (stmt.result) this.setLocal(stmt.result.local);
+        return;
+      case 'set':
+        this.value(stmt.value);
+        this.setLocal(stmt.target.local);
+        return;
+      case 'if':
+        this.value(stmt.cond);
+        out.raw([0x04, 0x40]);
+        this.labels.push(null);
+        this.statements(stmt.then);
+        if (stmt.else.length > 0) {
+          out.byte(0x05);
+          this.statements(stmt.else);
+        }
+        this.labels.pop();
+        out.byte(0x0b);
+        return;
+      case 'block':
+      case 'loop':
+        out.raw([stmt.kind === 'block' ? 0x02 : 0x03, 0x40]);
+        this.labels.push(stmt.label);
+        this.statements(stmt.body);
+        this.labels.pop();
+        out.byte(0x0b);
+        return;
+      case 'br':
+        if (stmt.cond) this.value(stmt.cond);
+        out.byte(stmt.cond ? 0x0d : 0x0c);
+        out.u32(this.labels.length - 1 - this.labels.lastIndexOf(stmt.label));
+        return;
+      case 'return':
+        if (stmt.value) this.value(stmt.value);
+        out.byte(0x0f);
+        return;
+    }
+  }
+
+  private value(value: Value): void {
+    if (value.local >= 0) {
+      this.out.byte(0x20);
+      this.out.u32(value.local);
+    } else {
+      this.compute(value);
+    }
+  }
+
+  private compute(value: Value): void {
+    const { out } = this;
+    if (value.op === 'const') return this.constant(value);
+    if (value.op === 'var') {
+      out.byte(0x20);
+      out.u32(value.imm as number);
+      return;
+    }
+    if (value.op === 'global') {
+      out.raw([0x23, 0]);
+      return;
+    }
+    for (const arg of value.args) this.value(arg);
+    if (value.op === 'select') {
+      if (value.ty === 'v128') out.raw([0x1c, 1, typeCode('v128')]);
+      else out.byte(0x1b);
+      return;
+    }
+    const info = opcode(value.op);
+    out.raw(info.bytes);
+    if (info.imm === 'memarg') this.memarg(value.op, value.offset);
+    else if (info.imm === 'lane') out.byte(value.imm as number);
+    else if (info.imm === 'bytes16') out.raw(value.imm as readonly number[]);
+  }
+
+  private constant(value: Value): void {
+    const { out } = this;
+    if (value.ty === 'i32') {
+      out.byte(0x41);
+      out.s32(value.imm as number);
+    } else if (value.ty === 'i64') {
+      out.byte(0x42);
+      out.s64(value.imm as bigint);
+    } else {
+      out.raw([0xfd, 0x0c]);
+      out.raw(value.imm as readonly number[]);
+    }
+  }
+
+  private memarg(name: string, offset: number): void {
+    const info = opcode(name);
+    // Guest accesses are rarely known to be aligned; only atomics must say their natural alignment.
+    this.out.u32(info.bytes[0] === 0xfe ? info.align : 0);
+    this.out.u32(offset);
+  }
+
+  private setLocal(local: number): void {
+    this.out.byte(0x21);
+    this.out.u32(local);
+  }
+}
