@@ -1,0 +1,196 @@
+import {
+  array,
+  bool,
+  bytes,
+  type Codec,
+  f64,
+  fixedArray,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+} from '../base/codec.js';
+
+/**
+ * CPU state as both engines read and write it. These records are the snapshot's format: a field
+ * added here is a new {@link VCPU_RECORD_VERSION}.
+ */
+export const VCPU_RECORD_VERSION = 1;
+
+export interface Registers {
+  /** RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
+  gpr: bigint[];
+  rip: bigint;
+  rflags: bigint;
+}
+
+export interface Segment {
+  selector: number;
+  /** Descriptor bits 40..47 and 52..55 in bits 0..7 and 12..15 (type, S, DPL, P, AVL, L, D/B, G). */
+  attributes: number;
+  /** A null selector: any access faults. */
+  unusable: boolean;
+  /** In bytes, G applied. */
+  limit: number;
+  base: bigint;
+}
+
+export interface TableRegister {
+  base: bigint;
+  limit: number;
+}
+
+export interface SystemRegisters {
+  /** ES CS SS DS FS GS LDTR TR. */
+  segments: Segment[];
+  gdtr: TableRegister;
+  idtr: TableRegister;
+  cr0: bigint;
+  cr2: bigint;
+  cr3: bigint;
+  cr4: bigint;
+  cr8: bigint;
+  efer: bigint;
+  xcr0: bigint;
+  /** DR0..DR3. */
+  dr: bigint[];
+  dr6: bigint;
+  dr7: bigint;
+}
+
+export interface Msr {
+  index: number;
+  value: bigint;
+}
+
+/** What is under way between two instructions. */
+export interface PendingEvents {
+  /** An exception not delivered yet; its error code counts when `hasError`. */
+  exception: {
+    pending: boolean;
+    vector: number;
+    hasError: boolean;
+    error: number;
+    /** 0 fault, 1 trap, 2 software interrupt, 3 external. */
+    kind: number;
+    /** Of a page fault. */
+    address: bigint;
+  };
+  /** Interrupts wait for one instruction (after STI). */
+  shadow: boolean;
+  /** The same after MOV SS or POP SS, which holds back debug traps too. */
+  shadowSs: boolean;
+  nmiPending: boolean;
+  /** Until IRET. */
+  nmiBlocked: boolean;
+  /** 0 running, 1 halted, 2 waiting for SIPI, 3 shut down, 4 MWAIT. */
+  activity: number;
+  /** Address that MONITOR armed; all ones: none. */
+  monitor: bigint;
+}
+
+export interface VcpuRecord {
+  registers: Registers;
+  system: SystemRegisters;
+  /** x87 and SSE in the layout of XSAVE's standard form: 512 bytes legacy and 64 of header. */
+  xsave: Uint8Array;
+  msrs: Msr[];
+  events: PendingEvents;
+}
+
+/** The registers as the CPU sees them, 16 bytes apart, and what they do not show. */
+export interface LocalApicRecord {
+  /** IA32_APIC_BASE. */
+  base: bigint;
+  /** Offset 0x000 to 0x3ff of the page. */
+  registers: Uint8Array;
+  /** When the timer fires next on the machine's clock, or -1. */
+  timerNs: number;
+  /** IA32_TSC_DEADLINE. */
+  tscDeadline: bigint;
+}
+
+export interface IoApicRecord {
+  id: number;
+  select: number;
+  /** 24 entries, 64 bits each. */
+  redirection: bigint[];
+  /** Level of each input, by bit. */
+  lines: number;
+}
+
+export const XSAVE_BYTES = 576;
+
+const registers: Codec<Registers> = struct({
+  gpr: fixedArray(u64, 16),
+  rip: u64,
+  rflags: u64,
+});
+
+const segment: Codec<Segment> = struct({
+  selector: u16(),
+  attributes: u16(),
+  unusable: bool,
+  limit: u32(),
+  base: u64,
+});
+
+const table: Codec<TableRegister> = struct({ base: u64, limit: u16() });
+
+const system: Codec<SystemRegisters> = struct({
+  segments: fixedArray(segment, 8),
+  gdtr: table,
+  idtr: table,
+  cr0: u64,
+  cr2: u64,
+  cr3: u64,
+  cr4: u64,
+  cr8: u64,
+  efer: u64,
+  xcr0: u64,
+  dr: fixedArray(u64, 4),
+  dr6: u64,
+  dr7: u64,
+});
+
+const events: Codec<PendingEvents> = struct({
+  exception: struct({
+    pending: bool,
+    vector: u8(),
+    hasError: bool,
+    error: u32(),
+    kind: u8({ max: 3 }),
+    address: u64,
+  }),
+  shadow: bool,
+  shadowSs: bool,
+  nmiPending: bool,
+  nmiBlocked: bool,
+  activity: u8({ max: 4 }),
+  monitor: u64,
+});
+
+const msr: Codec<Msr> = struct({ index: u32(), value: u64 });
+
+export const vcpuRecordCodec: Codec<VcpuRecord> = struct({
+  registers,
+  system,
+  xsave: bytes(XSAVE_BYTES),
+  msrs: array(msr, 256),
+  events,
+});
+
+export const localApicCodec: Codec<LocalApicRecord> = struct({
+  base: u64,
+  registers: bytes(0x400),
+  timerNs: f64({ min: -1 }),
+  tscDeadline: u64,
+});
+
+export const ioApicCodec: Codec<IoApicRecord> = struct({
+  id: u8({ max: 15 }),
+  select: u8(),
+  redirection: fixedArray(u64, 24),
+  lines: u32({ max: 0xff_ffff }),
+});

@@ -1,0 +1,16 @@
+/**
+ * `bad-config`: a flag. `bad-input`: a file of the user's (kernel, initrd, firmware, snapshot). Both
+ * have one sentence that names the flag or file, what was found and what would be right.
+ */
+export type MachineErrorCode = 'bad-config' | 'bad-input';
+
+export class MachineError extends Error {
+  override readonly name = 'MachineError';
+  constructor(
+    readonly code: MachineErrorCode,
+    message: string,
+    options?: { cause: unknown },
+  ) {
+    super(message, options);
+  }
+}
