@@ -194,6 +194,11 @@ export class PciConfigSpace implements PciFace {
     for (let i = 0; i < width; i++) this.data[offset + i] = value >>> (8 * i);
   }
 
+  /** Changes which bits the guest may write: for registers that lock. */
+  setWritable(offset: number, width: 1 | 2 | 4, mask: number): void {
+    for (let i = 0; i < width; i++) this.writable[offset + i] = mask >>> (8 * i);
+  }
+
   get command(): number {
     return this.get(pciHeader.command, 2);
   }
