@@ -51,8 +51,8 @@ export interface Vm {
   setMemorySlot(slot: MemorySlot): void;
   /** Pages of a slot with `log` written since the last call, by index in the slot; clears them. */
   dirtyPages(slotId: number): Uint32Array;
-  /** The host wrote to memory behind the engine's back: instructions decoded from it are stale. */
-  memoryWritten(place: number, length: number): void;
+  /** The machine wrote to memory itself: decoded instructions and dirty logs have to follow. */
+  memoryWritten(gpa: number, place: number, length: number): void;
   /** The A20 gate: false masks address line 20. */
   setA20(open: boolean): void;
   /** Level of an input of the IOAPIC. */

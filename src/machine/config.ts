@@ -1,10 +1,9 @@
+import { mapFirmware } from '../firmware/firmware-image.js';
+import type { NamedFile } from '../firmware/load-error.js';
+import { checkMemorySize } from '../firmware/memory-size.js';
 import { MachineError } from './machine-error.js';
 
-/** A file of the user's by the name that messages use. */
-export interface NamedFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
+export type { NamedFile };
 
 /** `--device NAME[,key=value...]`. */
 export interface DeviceConfig {
@@ -41,13 +40,7 @@ export interface EngineLimits {
   readonly maxMemoryBytes: number;
 }
 
-const MIB = 1 << 20;
-/** SeaBIOS needs room below 1 MiB and for its tables at the top; less than this boots nothing. */
-export const MIN_MEMORY_BYTES = 2 * MIB;
-
-const inMiB = (bytes: number) => `${Math.floor(bytes / MIB)} MiB`;
-
-/** Throws {@link MachineError} naming the first flag that is wrong. */
+/** Throws {@link MachineError} or LoadError naming the first flag or file that is wrong. */
 export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
   const bad = (field: string, found: string, wanted: string): never => {
     throw new MachineError('bad-config', `${field}: found ${found}, wanted ${wanted}`);
@@ -61,29 +54,15 @@ export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
       `--cpus: found ${cpus}, but more than ${limits.maxVcpus} is not there yet with the ${limits.name} engine`,
     );
   }
-  const range = `${inMiB(MIN_MEMORY_BYTES)} to ${inMiB(limits.maxMemoryBytes)} (the limit of the ${limits.name} engine)`;
-  if (!(memoryBytes >= MIN_MEMORY_BYTES && memoryBytes <= limits.maxMemoryBytes)) {
-    bad('--memory', `${memoryBytes} bytes`, range);
-  }
-  if (memoryBytes % 4096 !== 0) bad('--memory', `${memoryBytes} bytes`, 'a multiple of 4096');
+  checkMemorySize(memoryBytes, { engine: limits.name, maxBytes: limits.maxMemoryBytes });
   if (config.kernel === undefined) {
     if (config.firmware === undefined)
       bad('--kernel, --firmware', 'neither', 'one of them or both');
     if (config.initrd !== undefined) bad('--initrd', `"${config.initrd.name}"`, '--kernel with it');
     if (config.append !== undefined) bad('--append', `"${config.append}"`, '--kernel with it');
   }
-  if (config.firmware !== undefined) checkFirmware(config.firmware);
+  if (config.firmware !== undefined) mapFirmware(config.firmware);
   for (const kind of config.trace) {
     if (!traceKinds.includes(kind)) bad('--trace', `"${kind}"`, traceKinds.join(', '));
   }
-}
-
-/** A BIOS image ends at 4 GiB and its last 128 KiB show below 1 MiB too. */
-function checkFirmware({ name, bytes }: NamedFile): void {
-  const fits = bytes.length >= 64 << 10 && bytes.length <= 16 * MIB && bytes.length % 65536 === 0;
-  if (fits) return;
-  throw new MachineError(
-    'bad-input',
-    `${name}: found a firmware image of ${bytes.length} bytes, wanted a multiple of 64 KiB up to 16 MiB`,
-  );
 }

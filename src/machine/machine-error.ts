@@ -1,6 +1,7 @@
 /**
- * `bad-config`: a flag. `bad-input`: a file of the user's (kernel, initrd, firmware, snapshot). Both
- * have one sentence that names the flag or file, what was found and what would be right.
+ * `bad-config`: a flag. `bad-input`: a file of the user's. Both have one sentence that names the flag
+ * or file, what was found and what would be right. Kernels, initrds, firmware and the size of memory
+ * give the firmware layer's LoadError instead, of the same kind as `bad-input`.
  */
 export type MachineErrorCode = 'bad-config' | 'bad-input';
 
