@@ -1,0 +1,85 @@
+import {
+  type DeviceConfig,
+  type MachineConfig,
+  type TraceKind,
+  traceKinds,
+} from '../machine/config.js';
+import { type FlagTable, type ParsedArgs, parseNumber, parseSize, parseWord } from './args.js';
+import { CliError, exitStatus, usageError } from './exit-status.js';
+import { readInput } from './host-files.js';
+
+/** The flags that say what a machine is: those of `run` and `inspect` alike. */
+export const machineFlags: FlagTable = {
+  engine: { value: 'auto|soft|kvm', help: 'what runs the instructions (auto: what works here)' },
+  machine: { value: 'pc', help: 'the board' },
+  cpus: { value: 'N', help: 'virtual CPUs (1)' },
+  memory: { value: 'SIZE', help: 'guest RAM, such as 512M (the default) or 1G' },
+  kernel: { value: 'FILE', help: 'a Linux bzImage, a PVH or a Multiboot kernel' },
+  initrd: { value: 'FILE', help: 'its initramfs, or first Multiboot module' },
+  append: { value: 'TEXT', help: 'its command line' },
+  firmware: { value: 'FILE', help: 'a BIOS, such as SeaBIOS’s bios-256k.bin' },
+  device: {
+    value: 'NAME[,key=value...]',
+    repeatable: true,
+    help: 'one more device, such as isa-debug-exit',
+  },
+};
+
+export type EngineChoice = 'auto' | 'soft' | 'kvm';
+
+export function engineChoice(args: ParsedArgs): EngineChoice {
+  return parseWord('--engine', args.one('engine') ?? 'auto', ['auto', 'soft', 'kvm']);
+}
+
+/** What the flags ask for; the machine itself checks that it can be had. */
+export function machineConfig(args: ParsedArgs): MachineConfig {
+  if (args.positional.length > 0) {
+    throw usageError(`found "${args.positional[0]}", wanted flags only; a kernel goes to --kernel`);
+  }
+  const file = (flag: 'kernel' | 'initrd' | 'firmware') => {
+    const path = args.one(flag);
+    return path === undefined ? {} : { [flag]: readInput(`--${flag}`, path) };
+  };
+  const append = args.one('append');
+  return {
+    machine: parseWord('--machine', args.one('machine') ?? 'pc', ['pc']),
+    cpus: cpuCount(args.one('cpus') ?? '1'),
+    memoryBytes: parseSize('--memory', args.one('memory') ?? '512M'),
+    ...file('kernel'),
+    ...file('initrd'),
+    ...file('firmware'),
+    ...(append === undefined ? {} : { append }),
+    devices: args.all('device').map(parseDevice),
+    trace: args.all('trace').flatMap(parseTrace),
+  };
+}
+
+function cpuCount(text: string): number {
+  const cpus = parseNumber('--cpus', text, 1, 255);
+  if (cpus === 1) return cpus;
+  throw new CliError(
+    exitStatus.usage,
+    `--cpus: found ${cpus}; more than one CPU is not there yet, wanted 1`,
+  );
+}
+
+/** `NAME[,key=value...]`. */
+function parseDevice(text: string): DeviceConfig {
+  const [name, ...settings] = text.split(',');
+  if (name === undefined || name === '') {
+    throw usageError(`--device: found "${text}", wanted NAME[,key=value...]`);
+  }
+  const options: Record<string, string> = Object.create(null);
+  for (const setting of settings) {
+    const equals = setting.indexOf('=');
+    const key = setting.slice(0, Math.max(0, equals));
+    if (key === '') throw usageError(`--device ${name}: found "${setting}", wanted key=value`);
+    if (key in options) throw usageError(`--device ${name}: ${key} is given twice`);
+    options[key] = setting.slice(equals + 1);
+  }
+  return { name, options };
+}
+
+function parseTrace(text: string): TraceKind[] {
+  return text.split(',').map((word) => parseWord('--trace', word, [...traceKinds]));
+}

@@ -1,0 +1,143 @@
+import { type CharBackend, noChar } from '../backend/char/char.js';
+import { HostClock } from '../backend/node/host-clock.js';
+import { hostRandom } from '../backend/node/host-random.js';
+import { hostSchedule } from '../backend/node/host-schedule.js';
+import { createMachine } from '../machine/create-machine.js';
+import type { HostServices, Machine, Outcome } from '../machine/machine.js';
+import { loadMachine } from '../machine/snapshot.js';
+import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from './args.js';
+import { openEngine } from './engines.js';
+import { exitStatus, usageError } from './exit-status.js';
+import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
+import { engineChoice, machineConfig, machineFlags } from './machine-flags.js';
+import { stderrLog } from './stderr-log.js';
+import { openTerminal, type Terminal } from './terminal.js';
+import type { Verb } from './verb.js';
+
+const flags: FlagTable = {
+  ...machineFlags,
+  serial: { value: 'stdio|none|file:PATH', help: 'what is behind the serial port (stdio)' },
+  debugcon: { value: 'FILE', help: 'gets what the guest writes to port 0x402' },
+  'save-on-exit': { value: 'FILE', help: 'saves the whole machine when the run ends' },
+  load: { value: 'FILE', help: 'goes on from a saved machine' },
+  trace: { value: 'exits|ints|...', repeatable: true, help: 'shows events on standard error' },
+};
+
+/** A saved machine says these itself. */
+const savedFlags = [
+  'machine',
+  'cpus',
+  'memory',
+  'kernel',
+  'initrd',
+  'append',
+  'firmware',
+  'device',
+];
+
+export const run: Verb = {
+  summary: 'run a machine until it powers off',
+  usage: () =>
+    `usage: chassis run [flags]\n\n${describeFlags(flags)}\n` +
+    'On a terminal: Ctrl-A x ends the machine, Ctrl-A h shows the keys.\n' +
+    'Ends with 0 when the guest powered off, 64 for bad usage, 65 for a bad input file, 69 when the\n' +
+    'engine is not there, 70 for a bug of ours, 75 when the guest crashed its machine.\n',
+  async run(argv) {
+    const args = parseArgs(argv, flags);
+    const saveTo = args.one('save-on-exit');
+    if (saveTo !== undefined) checkWritable('--save-on-exit', saveTo);
+    const ending = new Ending();
+    const terminal = openSerial(args, ending);
+    try {
+      const machine = await openMachine(args, terminal.char);
+      ending.attach(machine);
+      const outcome = await machine.run();
+      if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
+      machine.close();
+      terminal.restore();
+      return statusOf(outcome, ending);
+    } finally {
+      terminal.char.close();
+      terminal.restore();
+      ending.detach();
+    }
+  },
+};
+
+/** What a user or the host may end a run by: an escape key or a signal. */
+class Ending {
+  /** The number of the signal that ended the run. */
+  signal = 0;
+  private machine: Machine | undefined;
+  private asked = false;
+  private readonly handlers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+  private readonly onSignal = (_name: NodeJS.Signals, number: number) => {
+    this.signal = number;
+    this.end();
+  };
+
+  constructor() {
+    for (const name of Object.keys(this.handlers)) process.on(name, this.onSignal);
+  }
+
+  end(): void {
+    this.asked = true;
+    this.machine?.stop();
+  }
+
+  attach(machine: Machine): void {
+    this.machine = machine;
+    if (this.asked) machine.stop();
+  }
+
+  detach(): void {
+    for (const name of Object.keys(this.handlers)) process.off(name, this.onSignal);
+  }
+}
+
+function openSerial(args: ParsedArgs, ending: Ending): Terminal & { char: CharBackend } {
+  const wanted = args.one('serial') ?? 'stdio';
+  if (wanted === 'stdio') return openTerminal(() => ending.end());
+  if (wanted === 'none') return { char: noChar, restore() {} };
+  if (wanted.startsWith('file:')) {
+    return { char: openOutput('--serial', wanted.slice('file:'.length)), restore() {} };
+  }
+  throw usageError(`--serial: found "${wanted}", wanted stdio, none or file:PATH`);
+}
+
+async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machine> {
+  const debugcon = args.one('debugcon');
+  const tracing = args.has('trace');
+  const host: HostServices = {
+    engine: await openEngine(engineChoice(args)),
+    clock: new HostClock(),
+    schedule: hostSchedule,
+    randomU32: hostRandom(),
+    log: stderrLog(tracing),
+    serial: [serial],
+    ...(debugcon === undefined ? {} : { debugcon: openOutput('--debugcon', debugcon) }),
+    ...(tracing ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),
+  };
+  const saved = args.one('load');
+  if (saved === undefined) return createMachine(machineConfig(args), host);
+  const clash = savedFlags.find((flag) => args.has(flag));
+  if (clash !== undefined) {
+    throw usageError(`--${clash} with --load: the saved machine says that itself`);
+  }
+  return loadMachine(readInput('--load', saved), host);
+}
+
+function statusOf(outcome: Outcome, ending: Ending): number {
+  switch (outcome.kind) {
+    case 'powered-off':
+    case 'reset':
+      return exitStatus.ok;
+    case 'debug-exit':
+      return outcome.status & 0xff;
+    case 'crashed':
+      process.stderr.write(`chassis: the guest crashed: ${outcome.reason}\n${outcome.report}\n`);
+      return exitStatus.guestCrashed;
+    case 'stopped':
+      return ending.signal === 0 ? exitStatus.ok : 128 + ending.signal;
+  }
+}

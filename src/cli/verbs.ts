@@ -1,0 +1,26 @@
+import { disasm } from './disasm.js';
+import { exitStatus, usageError } from './exit-status.js';
+import { inspect } from './inspect.js';
+import { run } from './run.js';
+import type { Verb } from './verb.js';
+import { version } from './version.js';
+
+/** The commands' list. It needs the table of verbs, so it stands with it. */
+const help: Verb = {
+  summary: 'show the commands, or one command’s flags',
+  usage() {
+    const width = Math.max(...Object.keys(verbs).map((name) => name.length)) + 2;
+    const lines = Object.entries(verbs).map(
+      ([name, verb]) => `  ${name.padEnd(width)}${verb.summary}\n`,
+    );
+    return `usage: chassis COMMAND ...\n\n${lines.join('')}\nchassis COMMAND --help shows its flags.\n`;
+  },
+  async run([name]) {
+    if (name === undefined) process.stdout.write(help.usage());
+    else if (Object.hasOwn(verbs, name)) process.stdout.write(verbs[name]!.usage());
+    else throw usageError(`unknown command "${name}"; chassis help lists the commands`);
+    return exitStatus.ok;
+  },
+};
+
+export const verbs: Readonly<Record<string, Verb>> = { run, inspect, disasm, version, help };
