@@ -1,0 +1,127 @@
+/** Starts a bzImage by the 64-bit boot protocol, or the 32-bit one where there is no 64-bit entry. */
+import { cString, setU64, viewOf } from '../bytes.js';
+import { LAYOUT } from '../direct-layout.js';
+import { type E820Entry, encodeE820 } from '../e820.js';
+import { type GuestWrite, LoadError, type NamedFile } from '../load-error.js';
+import { describe } from '../memory-size.js';
+import {
+  identityPageTables,
+  longStart,
+  protectedStart,
+  type StartState,
+  startGdt,
+} from '../start-state.js';
+import { placeInitrd } from './initrd.js';
+import { checkCommandLine, FIELD, parseSetupHeader, type SetupHeader } from './setup-header.js';
+
+export interface BootImage {
+  readonly writes: readonly GuestWrite[];
+  readonly cpu: StartState;
+}
+
+/** What a loader needs to know besides the files. */
+export interface DirectBoot {
+  readonly kernel: NamedFile;
+  readonly initrd?: NamedFile;
+  readonly commandLine: string;
+  readonly e820: readonly E820Entry[];
+  /** The end of RAM below 4 GiB that loaders may use. */
+  readonly lowRamEnd: number;
+  /** Where the RSDP is. */
+  readonly rsdp?: number;
+}
+
+/** Offset of the 64-bit entry in the protected-mode kernel. [boot.rst "64-bit boot protocol"] */
+const ENTRY_64 = 0x200;
+const LOADER_UNDEFINED = 0xff;
+
+/** Throws {@link LoadError}. */
+export function loadLinux(boot: DirectBoot): BootImage {
+  const { kernel, initrd } = boot;
+  const header = parseSetupHeader(kernel);
+  const cmdline = cString(boot.commandLine);
+  checkCommandLine(
+    kernel.name,
+    cmdline.length - 1,
+    Math.min(header.cmdlineSize, LAYOUT.CMDLINE_MAX - 1),
+  );
+  const loadAt = header.prefAddress;
+  const payload = kernel.data.subarray(header.setupSize);
+  // The kernel decompresses itself within init_size bytes from where it is. [boot.rst "init_size"]
+  const kernelEnd = loadAt + Math.max(header.initSize, payload.length);
+  if (loadAt < 0x10_0000 || kernelEnd > boot.lowRamEnd) {
+    throw new LoadError(
+      'larger-than-ram',
+      kernel.name,
+      'the memory the kernel asks for by pref_address and init_size',
+      `${describe(kernelEnd - loadAt)} at ${describe(loadAt)}`,
+      `guest RAM below 4 GiB has room from 1 MiB to ${describe(boot.lowRamEnd)}`,
+    );
+  }
+  const writes: GuestWrite[] = [
+    { gpa: loadAt, data: payload },
+    { gpa: LAYOUT.CMDLINE, data: cmdline },
+  ];
+  let initrdAt = 0;
+  if (initrd && initrd.data.length > 0) {
+    const end = Math.min(boot.lowRamEnd, header.initrdAddrMax + 1);
+    initrdAt = placeInitrd(initrd, kernelEnd, end);
+    writes.push({ gpa: initrdAt, data: initrd.data });
+  }
+  writes.push({ gpa: LAYOUT.START_INFO, data: bootParams(boot, header, loadAt, initrdAt) });
+  return handOver(header, loadAt, writes);
+}
+
+function handOver(header: SetupHeader, loadAt: number, writes: GuestWrite[]): BootImage {
+  const registers = { rsp: LAYOUT.STACK_TOP, rsi: LAYOUT.START_INFO };
+  if (!header.has64BitEntry) {
+    writes.push({ gpa: LAYOUT.GDT, data: startGdt('protected') });
+    return { writes, cpu: protectedStart({ ...registers, rip: loadAt }, LAYOUT.GDT) };
+  }
+  writes.push({ gpa: LAYOUT.GDT, data: startGdt('long') });
+  writes.push({ gpa: LAYOUT.PAGE_TABLES, data: identityPageTables(LAYOUT.PAGE_TABLES) });
+  const at = { ...registers, rip: loadAt + ENTRY_64 };
+  return { writes, cpu: longStart(at, LAYOUT.GDT, LAYOUT.PAGE_TABLES) };
+}
+
+/** Offsets of `struct boot_params` outside the setup header. [zero-page.rst] */
+const ZERO_PAGE = {
+  EXT_MEM_K: 0x002,
+  ACPI_RSDP_ADDR: 0x070,
+  ALT_MEM_K: 0x1e0,
+  E820_ENTRIES: 0x1e8,
+  SETUP_HEADER: 0x1f1,
+  E820_TABLE: 0x2d0,
+  SIZE: 0x1000,
+} as const;
+
+function bootParams(
+  boot: DirectBoot,
+  header: SetupHeader,
+  loadAt: number,
+  initrdAt: number,
+): Uint8Array {
+  const page = new Uint8Array(ZERO_PAGE.SIZE);
+  const view = viewOf(page);
+  page.set(
+    boot.kernel.data.subarray(
+      ZERO_PAGE.SETUP_HEADER,
+      Math.min(header.headerEnd, ZERO_PAGE.E820_TABLE),
+    ),
+    ZERO_PAGE.SETUP_HEADER,
+  );
+  page[FIELD.TYPE_OF_LOADER] = LOADER_UNDEFINED;
+  view.setUint32(FIELD.CODE32_START, loadAt, true);
+  view.setUint32(FIELD.CMD_LINE_PTR, LAYOUT.CMDLINE, true);
+  view.setUint32(FIELD.RAMDISK_IMAGE, initrdAt, true);
+  view.setUint32(FIELD.RAMDISK_SIZE, initrdAt ? boot.initrd!.data.length : 0, true);
+  setU64(view, ZERO_PAGE.ACPI_RSDP_ADDR, boot.rsdp ?? 0);
+
+  page[ZERO_PAGE.E820_ENTRIES] = boot.e820.length;
+  page.set(encodeE820(boot.e820), ZERO_PAGE.E820_TABLE);
+  // What INT 15h would have said before e820; memtest86+ and old code read it.
+  const extendedKib = (boot.lowRamEnd - 0x10_0000) / 1024;
+  view.setUint16(ZERO_PAGE.EXT_MEM_K, Math.min(extendedKib, 0xffff), true);
+  view.setUint32(ZERO_PAGE.ALT_MEM_K, extendedKib, true);
+  return page;
+}
