@@ -208,6 +208,8 @@ export const ACTIVITY = 0x488;
 /** NMI: bit 0 pending, bit 1 blocked until IRET. */
 export const NMI_STATE = 0x48c;
 export const VCPU_INDEX = 0x490;
+/** Vector of the start-up IPI that ATT_SIPI tells of. */
+export const SIPI_VECTOR = 0x494;
 /** Address MONITOR armed, u64, -1: none. */
 export const MONITOR_ADDRESS = 0x498;
 
@@ -253,6 +255,12 @@ export const OPERANDS = 0x840;
 export const RUNTIME_PRIVATE = 0x900;
 export const RUNTIME_PRIVATE_END = 0x1000;
 
+/**
+ * Which TLB entries are in use, so that flushes are cheap: a bit an entry, 16 u64 a table; then the
+ * runtime's filter of large pages in the TLB (17 u64).
+ */
+export const TLB_USED = 0x1000;
+
 /** Local APIC registers as 1024 words. */
 export const LAPIC = 0x8000;
 
@@ -268,6 +276,8 @@ export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_SIZE = 32;
 export const TLB_TABLE_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
 export const TLB_TABLES = 3;
+/** A fourth that is always empty, in use while alignment is checked: every access asks the runtime. */
+export const TLB_EMPTY = TLB + 3 * TLB_TABLE_SIZE;
 export const TLB_READ = 0;
 export const TLB_WRITE = 8;
 export const TLB_FETCH = 16;
