@@ -40,9 +40,9 @@ export class ConformanceContext implements Dma, MsiSink {
   }
 }
 
-type MakeDevice = (ctx: ConformanceContext) => Device<unknown>;
-
-export interface ConformanceOptions {
+export interface ConformanceOptions<D> {
+  /** What the host's side may do to the device between guest accesses: input, line changes. */
+  host?: (device: D, random: () => number) => void;
   /** Changes every random choice; printed in each failure. */
   seed?: number;
   /** Random accesses in each of the floods. */
@@ -53,23 +53,31 @@ export interface ConformanceOptions {
  * The checks that every device passes, each handed to `test` under a name of its own. A device joins
  * in one line of its own test file: `conform(test, (ctx) => new Port92({ a20: ctx.line('a20') }))`.
  */
-export function conform(
+export function conform<D extends Device<unknown>>(
   test: (name: string, run: () => void) => unknown,
-  make: MakeDevice,
-  options: ConformanceOptions = {},
+  make: (ctx: ConformanceContext) => D,
+  options: ConformanceOptions<D> = {},
 ): void {
   const seed = options.seed ?? 0x5eed;
   const steps = options.steps ?? 3000;
   const name = make(new ConformanceContext()).name;
+  const { host } = options;
+  const build = () =>
+    new Rig(seed, (ctx) => {
+      const device = make(ctx);
+      return { device, host: host && ((random) => host(device, random)) };
+    });
   const check = (what: string, run: (rig: Rig) => void) =>
-    test(`${name}: ${what}`, () => run(new Rig(make, seed)));
+    test(`${name}: ${what}`, () => run(build()));
 
   check('reset equals fresh', (rig) => {
+    // What the host drives, such as the levels of input lines, outlives a reset.
+    rig.host = undefined;
     const fresh = rig.saved();
     rig.flood(steps);
     rig.device.reset('power-on');
     same(rig.saved(), fresh, 'state after reset', rig);
-    sameLines(rig, new Rig(make, seed));
+    sameLines(rig, build());
     rig.flood(steps);
     rig.device.reset('warm');
     const warm = rig.saved();
@@ -92,7 +100,7 @@ export function conform(
   check('a device restored elsewhere goes on in the same way', (rig) => {
     for (let round = 0; round < 8; round++) {
       rig.flood(steps / 8);
-      const twin = new Rig(make, seed);
+      const twin = build();
       twin.ctx.clock.ns = rig.ctx.clock.ns;
       twin.ctx.ram.set(rig.ctx.ram);
       twin.device.restore(decode(twin.device.stateCodec, rig.saved()));
@@ -174,15 +182,17 @@ function seeded(seed: number): () => number {
 class Rig {
   readonly ctx = new ConformanceContext();
   readonly device: Device<unknown>;
+  /** Undefined where the host keeps still. */
+  host: ((random: () => number) => void) | undefined;
   random: () => number;
 
   constructor(
-    make: MakeDevice,
     private readonly seed: number,
+    make: (ctx: ConformanceContext) => Pick<Rig, 'device' | 'host'>,
   ) {
     this.random = seeded(seed);
     for (let i = 0; i < 256; i++) this.ctx.ram[i] = this.byte();
-    this.device = make(this.ctx);
+    ({ device: this.device, host: this.host } = make(this.ctx));
   }
 
   toString(): string {
@@ -233,6 +243,10 @@ class Rig {
       this.ctx.clock.advance(SOME_WAITS_NS[this.below(SOME_WAITS_NS.length)]!);
       this.ctx.timers.fire(this.ctx.clock.nowNs());
       return 'wait';
+    }
+    if (what < 3 && this.host !== undefined) {
+      this.host(this.random);
+      return 'host';
     }
     if (what < 6 && this.device.pci !== undefined) {
       const offset = this.below(256 / width) * width;

@@ -4,7 +4,12 @@ import { conform } from '../../device/conformance.js';
 import { RecordingLine } from '../../device/irq.js';
 import { Pic8259Pair } from './pic8259.js';
 
-conform(test, (ctx) => new Pic8259Pair({ intr: ctx.line('intr') }));
+conform(test, (ctx) => new Pic8259Pair({ intr: ctx.line('intr') }), {
+  host(pic, random) {
+    pic.irq(random() % 16).set(random() % 2 === 0);
+    if (pic.pending) pic.acknowledge();
+  },
+});
 
 function rig() {
   const intr = new RecordingLine();
