@@ -21,7 +21,7 @@ export const SMI_COMMAND_PORT = 0xb2;
 export const ACPI_ENABLE = 0xf1;
 /** Written to {@link SMI_COMMAND_PORT}: clears SCI_EN. */
 export const ACPI_DISABLE = 0xf0;
-/** PIIX3's reset control register; 6 is a hard reset. [PIIX3 2.5.5] */
+/** PIIX3's reset control register; 6 is a hard reset. [PIIX3 2.5.4.1] */
 export const RESET_PORT = 0xcf9;
 export const RESET_VALUE = 6;
 export const LAPIC_BASE = 0xfee0_0000;

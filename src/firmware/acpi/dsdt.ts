@@ -133,7 +133,7 @@ const PIRQ_DISABLED = 0x80;
 const STA_PRESENT_DISABLED = 0x09;
 const STA_PRESENT_ENABLED = 0x0b;
 
-/** The four interrupt link devices over PIIX3's PIRQ route control registers. [PIIX3 2.2.9] */
+/** The four interrupt link devices over PIIX3's PIRQ route control registers. [PIIX3 2.2.10] */
 function interruptLinks(): Uint8Array[] {
   const number = INTERRUPT_NUMBER_OFFSET;
   const status = method('IQST', 1, [

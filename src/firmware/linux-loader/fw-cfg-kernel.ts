@@ -5,7 +5,7 @@
 import { cString, viewOf } from '../bytes.js';
 import { LoadError, type NamedFile } from '../load-error.js';
 import { describe } from '../memory-size.js';
-import { placeInitrd } from './initrd.js';
+import { placeHigh } from '../place-files.js';
 import { checkCommandLine, FIELD, parseSetupHeader } from './setup-header.js';
 
 /** Selectors of fw_cfg's legacy items. [QEMU docs/specs/fw_cfg] */
@@ -83,7 +83,7 @@ export function fwCfgKernel(boot: {
   ];
   if (initrd && initrd.data.length > 0) {
     const top = header.aboveFourGib ? 0xffff_ffff : header.initrdAddrMax;
-    const initrdAt = placeInitrd(initrd, runEnd, Math.min(top, usableEnd - 1));
+    const initrdAt = placeHigh(initrd, runEnd, Math.min(top, usableEnd - 1));
     view.setUint32(FIELD.RAMDISK_IMAGE, initrdAt, true);
     view.setUint32(FIELD.RAMDISK_SIZE, initrd.data.length, true);
     items.push(

@@ -1,35 +1,14 @@
 /** Starts a bzImage by the 64-bit boot protocol, or the 32-bit one where there is no 64-bit entry. */
+
+import type { BootImage, DirectBoot } from '../boot-image.js';
 import { cString, setU64, viewOf } from '../bytes.js';
 import { LAYOUT } from '../direct-layout.js';
-import { type E820Entry, encodeE820 } from '../e820.js';
-import { type GuestWrite, LoadError, type NamedFile } from '../load-error.js';
+import { encodeE820 } from '../e820.js';
+import { type GuestWrite, LoadError } from '../load-error.js';
 import { describe } from '../memory-size.js';
-import {
-  identityPageTables,
-  longStart,
-  protectedStart,
-  type StartState,
-  startGdt,
-} from '../start-state.js';
-import { placeInitrd } from './initrd.js';
+import { placeHigh } from '../place-files.js';
+import { identityPageTables, longStart, protectedStart, startGdt } from '../start-state.js';
 import { checkCommandLine, FIELD, parseSetupHeader, type SetupHeader } from './setup-header.js';
-
-export interface BootImage {
-  readonly writes: readonly GuestWrite[];
-  readonly cpu: StartState;
-}
-
-/** What a loader needs to know besides the files. */
-export interface DirectBoot {
-  readonly kernel: NamedFile;
-  readonly initrd?: NamedFile;
-  readonly commandLine: string;
-  readonly e820: readonly E820Entry[];
-  /** The end of RAM below 4 GiB that loaders may use. */
-  readonly lowRamEnd: number;
-  /** Where the RSDP is. */
-  readonly rsdp?: number;
-}
 
 /** Offset of the 64-bit entry in the protected-mode kernel. [boot.rst "64-bit boot protocol"] */
 const ENTRY_64 = 0x200;
@@ -39,6 +18,9 @@ const LOADER_UNDEFINED = 0xff;
 export function loadLinux(boot: DirectBoot): BootImage {
   const { kernel, initrd } = boot;
   const header = parseSetupHeader(kernel);
+  for (const { name } of boot.modules ?? []) {
+    throw new LoadError('bad-header', name, 'the boot protocol', 'Linux', 'it knows no modules');
+  }
   const cmdline = cString(boot.commandLine);
   checkCommandLine(
     kernel.name,
@@ -65,7 +47,7 @@ export function loadLinux(boot: DirectBoot): BootImage {
   let initrdAt = 0;
   if (initrd && initrd.data.length > 0) {
     const end = Math.min(boot.lowRamEnd, header.initrdAddrMax + 1);
-    initrdAt = placeInitrd(initrd, kernelEnd, end);
+    initrdAt = placeHigh(initrd, kernelEnd, end);
     writes.push({ gpa: initrdAt, data: initrd.data });
   }
   writes.push({ gpa: LAYOUT.START_INFO, data: bootParams(boot, header, loadAt, initrdAt) });
@@ -115,7 +97,7 @@ function bootParams(
   view.setUint32(FIELD.CMD_LINE_PTR, LAYOUT.CMDLINE, true);
   view.setUint32(FIELD.RAMDISK_IMAGE, initrdAt, true);
   view.setUint32(FIELD.RAMDISK_SIZE, initrdAt ? boot.initrd!.data.length : 0, true);
-  setU64(view, ZERO_PAGE.ACPI_RSDP_ADDR, boot.rsdp ?? 0);
+  setU64(view, ZERO_PAGE.ACPI_RSDP_ADDR, boot.rsdp);
 
   page[ZERO_PAGE.E820_ENTRIES] = boot.e820.length;
   page.set(encodeE820(boot.e820), ZERO_PAGE.E820_TABLE);

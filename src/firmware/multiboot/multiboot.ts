@@ -1,12 +1,13 @@
 /** Starts a kernel by Multiboot 1: %eax holds the magic, %ebx the information. [Multiboot 0.6.96, 3] */
-import { alignUp, concat, cString, setU64, viewOf } from '../bytes.js';
+
+import { type BootImage, type DirectBoot, moduleFiles } from '../boot-image.js';
+import { concat, cString, setU64, viewOf } from '../bytes.js';
 import { LAYOUT } from '../direct-layout.js';
 import { E820_RAM } from '../e820.js';
 import { elfRanges, isElf, type LoadRange, loadRanges, parseElf } from '../elf.js';
-import type { BootImage, DirectBoot } from '../linux-loader/linux-loader.js';
 import { checkCommandLine } from '../linux-loader/setup-header.js';
 import { type GuestWrite, hex, LoadError, type NamedFile } from '../load-error.js';
-import { describe } from '../memory-size.js';
+import { placeInOrder } from '../place-files.js';
 import { protectedStart, startGdt } from '../start-state.js';
 import { type MultibootHeader, parseMultibootHeader } from './header.js';
 
@@ -21,30 +22,19 @@ const INFO_LOADER_NAME = 1 << 9;
 const INFO_SIZE = 116;
 const MODULE_SIZE = 16;
 const MMAP_ENTRY_SIZE = 24;
-const PAGE = 4096;
-
-/** A boot module: a file and the text that goes with it. */
-export interface MultibootModule extends NamedFile {
-  readonly commandLine: string;
-}
 
 /** Throws {@link LoadError}. The initrd, if given, is the first module. */
-export function loadMultiboot(
-  boot: DirectBoot & { modules?: readonly MultibootModule[] },
-): BootImage {
-  const { kernel, initrd } = boot;
+export function loadMultiboot(boot: DirectBoot): BootImage {
+  const { kernel } = boot;
   const header = parseMultibootHeader(kernel);
   const { entry, ranges } = header.flat ? flatKernel(kernel, header) : elfKernel(kernel);
   const writes: GuestWrite[] = loadRanges(kernel, ranges, boot.e820, LAYOUT.LOW_END);
-  const modules = [
-    ...(initrd ? [{ ...initrd, commandLine: initrd.name }] : []),
-    ...(boot.modules ?? []),
-  ];
+  const modules = moduleFiles(boot);
   const kernelEnd = Math.max(0x10_0000, ...ranges.map(({ gpa, memSize }) => gpa + memSize));
-  const places = placeModules(modules, kernelEnd, boot.lowRamEnd);
+  const places = placeInOrder(modules, kernelEnd, boot.lowRamEnd);
   for (const [i, { data }] of modules.entries()) writes.push({ gpa: places[i], data });
 
-  const text = texts(kernel, [boot.commandLine, LOADER_NAME, ...modules.map((m) => m.commandLine)]);
+  const text = texts(kernel, [boot.commandLine, LOADER_NAME, ...modules.map(({ name }) => name)]);
   writes.push({ gpa: LAYOUT.CMDLINE, data: text.data });
   writes.push({ gpa: LAYOUT.GDT, data: startGdt('protected') });
   const list = modules.map(({ data }, i) => ({
@@ -128,25 +118,6 @@ function flatKernel(kernel: NamedFile, header: MultibootHeader): Loadable {
   }
   const data = kernel.data.subarray(skipped, skipped + length);
   return { entry: entryAddr, ranges: [{ label: 'the image', gpa: loadAddr, memSize, data }] };
-}
-
-/** One after the other, page-aligned, from the kernel's end on. */
-function placeModules(modules: readonly NamedFile[], from: number, to: number): number[] {
-  let at = alignUp(from, PAGE);
-  return modules.map(({ name, data }) => {
-    const gpa = at;
-    if (gpa + data.length > to) {
-      throw new LoadError(
-        'initrd-does-not-fit',
-        name,
-        'the module’s size',
-        describe(data.length),
-        `RAM has ${describe(Math.max(0, to - gpa))} for it after the kernel`,
-      );
-    }
-    at = alignUp(gpa + data.length, PAGE);
-    return gpa;
-  });
 }
 
 /** All strings of the information, one after the other at LAYOUT.CMDLINE. */

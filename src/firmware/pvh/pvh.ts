@@ -2,13 +2,14 @@
  * Starts an ELF by the x86/HVM direct boot ABI (PVH): the entry is in a note, %ebx points to
  * hvm_start_info. [Xen docs/misc/pvh.pandoc, xen/include/public/arch-x86/hvm/start_info.h]
  */
-import { alignUp, concat, cString, getU64, setU64, viewOf } from '../bytes.js';
+
+import { type BootImage, type DirectBoot, moduleFiles } from '../boot-image.js';
+import { concat, cString, getU64, setU64, viewOf } from '../bytes.js';
 import { LAYOUT } from '../direct-layout.js';
 import { type Elf, elfRanges, loadRanges, parseElf } from '../elf.js';
-import { placeInitrd } from '../linux-loader/initrd.js';
-import type { BootImage, DirectBoot } from '../linux-loader/linux-loader.js';
 import { checkCommandLine } from '../linux-loader/setup-header.js';
 import { type GuestWrite, hex, LoadError, type NamedFile } from '../load-error.js';
+import { placeInOrder } from '../place-files.js';
 import { protectedStart, startGdt } from '../start-state.js';
 
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;
@@ -25,7 +26,7 @@ const entryNote = (elf: Elf) =>
 
 /** Throws {@link LoadError}. */
 export function loadPvh(boot: DirectBoot): BootImage {
-  const { kernel, initrd } = boot;
+  const { kernel } = boot;
   const elf = parseElf(kernel);
   const entry = entryAddress(kernel, elf);
   const cmdline = cString(boot.commandLine);
@@ -33,13 +34,11 @@ export function loadPvh(boot: DirectBoot): BootImage {
   const writes: GuestWrite[] = loadRanges(kernel, elfRanges(elf), boot.e820, LAYOUT.LOW_END);
   writes.push({ gpa: LAYOUT.CMDLINE, data: cmdline });
   writes.push({ gpa: LAYOUT.GDT, data: startGdt('protected') });
-  let initrdAt = 0;
-  if (initrd && initrd.data.length > 0) {
-    const last = elf.segments[elf.segments.length - 1];
-    initrdAt = placeInitrd(initrd, alignUp(last.gpa + last.memSize, 4096), boot.lowRamEnd);
-    writes.push({ gpa: initrdAt, data: initrd.data });
-  }
-  writes.push({ gpa: LAYOUT.START_INFO, data: startInfo(boot, initrdAt) });
+  const last = elf.segments[elf.segments.length - 1];
+  const files = moduleFiles(boot);
+  const places = placeInOrder(files, last.gpa + last.memSize, boot.lowRamEnd);
+  const modules = files.map(({ data }, i) => ({ gpa: places[i], data }));
+  writes.push(...modules, { gpa: LAYOUT.START_INFO, data: startInfo(boot, modules) });
   const registers = { rip: entry, rsp: LAYOUT.STACK_TOP, rbx: LAYOUT.START_INFO };
   return { writes, cpu: protectedStart(registers, LAYOUT.GDT) };
 }
@@ -58,12 +57,12 @@ function entryAddress(kernel: NamedFile, elf: Elf): number {
 }
 
 /** hvm_start_info version 1 with its module list and memory map behind it. */
-function startInfo(boot: DirectBoot, initrdAt: number): Uint8Array {
+function startInfo(boot: DirectBoot, modules: readonly GuestWrite[]): Uint8Array {
   const modulesAt = LAYOUT.START_INFO + START_INFO_SIZE;
-  const modules = new Uint8Array(initrdAt ? MODULE_SIZE : 0);
-  if (initrdAt) {
-    setU64(viewOf(modules), 0, initrdAt);
-    setU64(viewOf(modules), 8, boot.initrd!.data.length);
+  const list = new Uint8Array(modules.length * MODULE_SIZE);
+  for (const [i, { gpa, data }] of modules.entries()) {
+    setU64(viewOf(list), i * MODULE_SIZE, gpa);
+    setU64(viewOf(list), i * MODULE_SIZE + 8, data.length);
   }
   const memmap = new Uint8Array(boot.e820.length * MEMMAP_ENTRY_SIZE);
   const map = viewOf(memmap);
@@ -76,11 +75,11 @@ function startInfo(boot: DirectBoot, initrdAt: number): Uint8Array {
   const view = viewOf(info);
   view.setUint32(0, START_MAGIC, true);
   view.setUint32(4, 1, true);
-  view.setUint32(12, initrdAt ? 1 : 0, true);
-  setU64(view, 16, initrdAt ? modulesAt : 0);
+  view.setUint32(12, modules.length, true);
+  setU64(view, 16, modules.length > 0 ? modulesAt : 0);
   setU64(view, 24, LAYOUT.CMDLINE);
-  setU64(view, 32, boot.rsdp ?? 0);
-  setU64(view, 40, modulesAt + modules.length);
+  setU64(view, 32, boot.rsdp);
+  setU64(view, 40, modulesAt + list.length);
   view.setUint32(48, boot.e820.length, true);
-  return concat(info, modules, memmap);
+  return concat(info, list, memmap);
 }
