@@ -3,10 +3,9 @@
  * while a guest runs (OSXSAVE, the APIC's id and enable bit, MONITOR, the XSAVE area's size).
  */
 
-/** Place of the table in a VM's memory: u32 count, u32 padding, then entries of CPUID_ENTRY_SIZE. */
-export const CPUID_TABLE = 0x0010_2000;
-export const CPUID_ENTRY_SIZE = 24;
-/** What the space up to the next thing in memory holds. */
+/** Bytes of an entry in a VM's memory: leaf, subleaf, EAX, EBX, ECX, EDX. */
+const ENTRY_SIZE = 24;
+/** How many the space behind VM_CPUID holds. */
 export const CPUID_MAX_ENTRIES = 128;
 /** As a subleaf: the leaf does not look at ECX. */
 export const ANY_SUBLEAF = 0xffff_ffff;
@@ -164,17 +163,17 @@ export function defaultCpuid(vcpus = 1): CpuidEntry[] {
   ];
 }
 
-/** The bytes that go to CPUID_TABLE. Entries beyond CPUID_MAX_ENTRIES do not fit. */
+/** The bytes that go to VM_CPUID. Entries beyond CPUID_MAX_ENTRIES do not fit. */
 export function encodeCpuid(entries: readonly CpuidEntry[]): Uint8Array {
   if (entries.length > CPUID_MAX_ENTRIES) {
     throw new RangeError(`CPUID table: ${entries.length} entries, at most ${CPUID_MAX_ENTRIES}`);
   }
-  const bytes = new Uint8Array(8 + entries.length * CPUID_ENTRY_SIZE);
+  const bytes = new Uint8Array(8 + entries.length * ENTRY_SIZE);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, entries.length, true);
   entries.forEach((e, index) => {
     [e.leaf, e.subleaf, e.eax, e.ebx, e.ecx, e.edx].forEach((word, n) => {
-      view.setUint32(8 + index * CPUID_ENTRY_SIZE + 4 * n, word, true);
+      view.setUint32(8 + index * ENTRY_SIZE + 4 * n, word, true);
     });
   });
   return bytes;

@@ -30,6 +30,8 @@ export const VM_EXCLUSIVE_EPOCH = VM_SHARED + 0x0c;
 /** 1: address line 20 passes; 0: masked (A20 gate). */
 export const VM_A20 = VM_SHARED + 0x10;
 export const VM_IOAPIC = VM_SHARED + 0x1000;
+/** What CPUID answers: u32 count, u32 padding, then entries of 24 bytes (see state/cpuid.ts). */
+export const VM_CPUID = VM_SHARED + 0x2000;
 
 // --- physical map ------------------------------------------------------------------------------
 
