@@ -77,6 +77,8 @@ export interface PendingEvents {
     /** Of a page fault. */
     address: bigint;
   };
+  /** Vector being delivered when the exception came, for double faults; -1: none. */
+  delivering: number;
   /** Interrupts wait for one instruction (after STI). */
   shadow: boolean;
   /** The same after MOV SS or POP SS, which holds back debug traps too. */
@@ -154,15 +156,22 @@ const system: Codec<SystemRegisters> = struct({
   dr7: u64,
 });
 
+/** A vector, or -1 for none: one more than it, in two bytes. */
+const vectorOrNone: Codec<number> = {
+  encode: (writer, value) => writer.u16(value + 1),
+  decode: (reader) => u16({ max: 256 }).decode(reader) - 1,
+};
+
 const events: Codec<PendingEvents> = struct({
   exception: struct({
     pending: bool,
-    vector: u8(),
+    vector: u16({ max: 256 }),
     hasError: bool,
     error: u32(),
     kind: u8({ max: 3 }),
     address: u64,
   }),
+  delivering: vectorOrNone,
   shadow: bool,
   shadowSs: bool,
   nmiPending: bool,

@@ -1,0 +1,30 @@
+import * as layout from '../../cpu/state/layout.js';
+import { type Engine, EngineError, type Vm, type VmOptions } from '../engine.js';
+import type { SoftCode } from './soft-code.js';
+import { SoftVm } from './soft-vm.js';
+
+/** 4 GiB of wasm memory, less the engine's own, in whole 256 MiB: 3.5 GiB. */
+const MAX_MEMORY_BYTES = 0xe000_0000;
+/** ROMs beside the RAM. */
+const MAX_ROM_BYTES = 0x0110_0000;
+
+/** An x86-64 CPU of our own: works wherever WebAssembly does. */
+export class SoftEngine implements Engine {
+  readonly name = 'soft';
+  /** More need a worker each, which is not there yet. */
+  readonly maxVcpus = 1;
+  readonly maxMemoryBytes = MAX_MEMORY_BYTES;
+
+  constructor(private readonly code: SoftCode) {}
+
+  createVm(options: VmOptions): Vm {
+    const { vcpus, memoryBytes } = options;
+    if (vcpus > layout.MAX_VCPUS) {
+      throw new EngineError('limit', `${vcpus} vCPUs, the soft engine has ${layout.MAX_VCPUS}`);
+    }
+    if (memoryBytes > MAX_MEMORY_BYTES + MAX_ROM_BYTES) {
+      throw new EngineError('limit', `${memoryBytes} bytes of memory do not fit the soft engine`);
+    }
+    return new SoftVm(this.code, options);
+  }
+}

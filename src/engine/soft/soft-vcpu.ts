@@ -1,0 +1,199 @@
+import * as layout from '../../cpu/state/layout.js';
+import type { Exit, InlineBus, Vcpu } from '../engine.js';
+import type { LocalApicRecord, VcpuRecord } from '../records.js';
+import { resetRecord } from '../reset-record.js';
+import { BusExits, LEAVE } from './bus-exits.js';
+import type { InterpExports, RuntimeExports, SoftCode } from './soft-code.js';
+import type { SoftVm } from './soft-vm.js';
+import { StateView } from './state-view.js';
+import { VcpuState } from './vcpu-state.js';
+
+/** Thrown through wasm frames by the runtime: a guest fault is recorded, go on with its delivery. */
+const UNWIND = { reason: 'guest fault' };
+
+const MSR_APIC_BASE = 0x1b;
+/** Makes `run` go on for good: no budget. */
+const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
+
+export class SoftVcpu implements Vcpu {
+  private readonly state: StateView;
+  private readonly records: VcpuState;
+  private readonly interp: InterpExports;
+  private readonly exits: BusExits;
+  private bus: InlineBus;
+  private readonly counts: BigUint64Array;
+
+  constructor(
+    private readonly vm: SoftVm,
+    readonly index: number,
+    code: SoftCode,
+  ) {
+    const { buffer } = vm.wasmMemory;
+    this.state = new StateView(buffer, index);
+    this.counts = new BigUint64Array(buffer, this.state.base, layout.VCPU_STRIDE / 8);
+    const { state } = this;
+    this.exits = new BusExits(
+      () => `${state.u64(layout.RIP)} ${state.u64(layout.ICOUNT)} ${state.u64(layout.GPR + 8)}`,
+    );
+    this.bus = this.exits;
+    const env = this.imports();
+    const runtime = code.instantiate('runtime', { env });
+    const decode_block = code.blockDecoder(vm.wasmMemory, state.base);
+    const interp = code.instantiate('interp', { env: { ...env, decode_block }, rt: runtime });
+    this.interp = interp as unknown as InterpExports;
+    this.records = new VcpuState(state, runtime as unknown as RuntimeExports, () =>
+      BigInt(Math.floor(vm.clock.nowNs())),
+    );
+    state.setU32(layout.VCPU_INDEX, index);
+    state.setU64(layout.ICOUNT_LIMIT, NO_LIMIT);
+    state.setU32(layout.EXC_VECTOR, -1);
+    state.setU32(layout.DELIVERING, -1);
+    this.reset('power-on');
+  }
+
+  run(): Exit {
+    const { state } = this;
+    if (this.exits.begin()) {
+      // The access is answered: nothing may come between it and the rest of its instruction.
+      state.assign(layout.EVENT, layout.EVENT_SHADOW, true);
+    }
+    for (;;) {
+      try {
+        const exit = this.exitOf(this.interp.run());
+        if (exit !== undefined) return exit;
+      } catch (error) {
+        if (error === UNWIND) continue;
+        if (error === LEAVE) return this.exits.exit!;
+        return { kind: 'internal-error', message: String(error), cause: error };
+      }
+    }
+  }
+
+  /** Undefined: nothing to say, go on. */
+  private exitOf(reason: number): Exit | undefined {
+    switch (reason) {
+      case layout.EXIT_NONE:
+        return undefined;
+      case layout.EXIT_BUDGET:
+      case layout.EXIT_INTERRUPTED:
+        Atomics.and(this.state.words, layout.ATTENTION >> 2, ~layout.ATT_PAUSE);
+        return { kind: 'intr' };
+      case layout.EXIT_HALT:
+        return { kind: 'hlt' };
+      case layout.EXIT_SHUTDOWN:
+        return { kind: 'shutdown' };
+      case layout.EXIT_DEBUG:
+        return { kind: 'debug', dr6: this.state.u32(layout.DR + 6 * 8) };
+      default: {
+        const detail = this.state.u32(layout.EXIT_DETAIL);
+        const message = `the CPU gave up: exit ${reason}, detail 0x${detail.toString(16)}`;
+        return { kind: 'internal-error', message, cause: undefined };
+      }
+    }
+  }
+
+  requestPause(): void {
+    this.attend(layout.ATT_PAUSE);
+  }
+
+  setBudget(instructions: number): void {
+    this.counts[layout.ICOUNT_LIMIT / 8] =
+      this.counts[layout.ICOUNT / 8]! + BigInt(Math.floor(instructions));
+  }
+
+  retired(): number {
+    return Number(this.counts[layout.ICOUNT / 8]);
+  }
+
+  attachBus(bus: InlineBus): void {
+    this.bus = bus;
+  }
+
+  interruptChanged(): void {
+    this.attend(layout.ATT_INTERRUPT);
+  }
+
+  nmi(): void {
+    this.attend(layout.ATT_NMI);
+  }
+
+  /** Sets bits of the word that generated code looks at. */
+  attend(bits: number): void {
+    this.state.orWord(layout.ATTENTION, bits);
+    this.vm.wake(this.index);
+  }
+
+  reset(kind: 'power-on' | 'init'): void {
+    this.exits.drop();
+    this.vm.interrupts.resetLocalApic(this.index, kind);
+    this.setRecord(resetRecord(kind, this.vm.signature, this.index === 0, this.getRecord()));
+    this.placeApic();
+  }
+
+  getRecord(): VcpuRecord {
+    return this.records.read();
+  }
+
+  setRecord(record: VcpuRecord): void {
+    this.exits.drop();
+    this.records.write(record);
+  }
+
+  getLocalApic(): LocalApicRecord {
+    return this.vm.interrupts.getLocalApic(this.index);
+  }
+
+  setLocalApic(record: LocalApicRecord): void {
+    this.vm.interrupts.setLocalApic(this.index, record);
+    this.placeApic();
+    this.interruptChanged();
+  }
+
+  /** Follows IA32_APIC_BASE, which the local APIC has and the runtime reads. */
+  private placeApic(): void {
+    const low = this.vm.interrupts.msrRead(this.index, MSR_APIC_BASE, 0);
+    const high = this.vm.interrupts.msrRead(this.index, MSR_APIC_BASE, 1);
+    this.state.setU32(layout.MSR_APIC_BASE, low);
+    this.state.setU32(layout.MSR_APIC_BASE + 4, high);
+    this.vm.placeApic(low, high);
+  }
+
+  /** Module "env" of the runtime and the interpreter. Words come as signed numbers. */
+  private imports(): Record<string, unknown> {
+    const { vm, index } = this;
+    const { interrupts } = vm;
+    return {
+      memory: vm.wasmMemory,
+      cpu: this.state.base,
+      unwind: () => {
+        throw UNWIND;
+      },
+      // AssemblyScript's own assertion.
+      abort: () => {
+        throw new Error('the runtime aborted');
+      },
+      io_in: (port: number, size: 1 | 2 | 4) => this.bus.portRead(port, size),
+      io_out: (port: number, size: 1 | 2 | 4, value: number) =>
+        this.bus.portWrite(port, size, clip(size, value)),
+      mmio_read: (gpa: number, size: 1 | 2 | 4) => this.bus.mmioRead(gpa, size),
+      mmio_write: (gpa: number, size: 1 | 2 | 4, value: number) =>
+        this.bus.mmioWrite(gpa, size, clip(size, value)),
+      apic_read: (offset: number) => interrupts.lapicRead(index, offset),
+      apic_write: (offset: number, value: number) =>
+        interrupts.lapicWrite(index, offset, value >>> 0),
+      msr_read: (msr: number, half: 0 | 1) => interrupts.msrRead(index, msr >>> 0, half),
+      msr_write: (msr: number, low: number, high: number) => {
+        if (!interrupts.msrWrite(index, msr >>> 0, low >>> 0, high >>> 0)) return 1;
+        if (msr === MSR_APIC_BASE) this.placeApic();
+        return 0;
+      },
+      interrupt_ack: () => interrupts.acknowledge(index),
+      clock_ns: () => vm.clock.nowNs(),
+      random_u32: () => vm.randomU32(),
+    };
+  }
+}
+
+function clip(size: number, value: number): number {
+  return size === 4 ? value >>> 0 : value & (size === 2 ? 0xffff : 0xff);
+}

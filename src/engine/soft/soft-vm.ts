@@ -1,0 +1,138 @@
+import type { Clock } from '../../base/clock.js';
+import { defaultCpuid, encodeCpuid } from '../../cpu/state/cpuid.js';
+import * as layout from '../../cpu/state/layout.js';
+import type { HostMemory, MemorySlot } from '../../memory/slot.js';
+import { EngineError, type InterruptModel, type Vcpu, type Vm, type VmOptions } from '../engine.js';
+import type { IoApicRecord } from '../records.js';
+import { PhysicalMap } from './physical-map.js';
+import type { SoftCode, WasmMemory } from './soft-code.js';
+import { SoftVcpu } from './soft-vcpu.js';
+
+const WASM_PAGE = 0x1_0000;
+/** IA32_APIC_BASE: the APIC is on, in the mode that has a page in memory. */
+const APIC_ENABLED = 1 << 11;
+const APIC_X2 = 1 << 10;
+const SHARED_WORDS = 1024;
+
+export class SoftVm implements Vm {
+  readonly memory: HostMemory;
+  readonly wasmMemory: WasmMemory;
+  readonly interrupts: InterruptModel;
+  readonly clock: Clock;
+  readonly randomU32: () => number;
+  /** CPUID leaf 1, EAX. */
+  readonly signature: number;
+  private readonly map: PhysicalMap;
+  private readonly words: Int32Array;
+  private readonly vcpus: SoftVcpu[] = [];
+  private apicGpa: number | undefined;
+
+  constructor(
+    private readonly code: SoftCode,
+    private readonly options: VmOptions,
+  ) {
+    const { vcpus, memoryBytes } = options;
+    const start = layout.VCPU_AREA + vcpus * layout.VCPU_STRIDE;
+    const pages = Math.ceil((start + memoryBytes) / WASM_PAGE);
+    try {
+      this.wasmMemory = code.createMemory(pages);
+    } catch (cause) {
+      const mib = Math.ceil(memoryBytes / 2 ** 20);
+      throw new EngineError('limit', `this host has no ${mib} MiB for the guest's memory`, {
+        cause,
+      });
+    }
+    const { buffer } = this.wasmMemory;
+    const bytes = new Uint8Array(buffer);
+    this.memory = { bytes, start, end: start + memoryBytes };
+    this.clock = options.clock;
+    this.randomU32 = options.randomU32;
+    this.map = new PhysicalMap(buffer);
+    this.words = new Int32Array(buffer, layout.VM_SHARED, SHARED_WORDS * 2);
+    this.words[(layout.VM_VCPUS - layout.VM_SHARED) / 4] = vcpus;
+    const cpuid = defaultCpuid(vcpus);
+    bytes.set(encodeCpuid(cpuid), layout.VM_CPUID);
+    this.signature = cpuid.find(({ leaf }) => leaf === 1)!.eax;
+    this.interrupts = options.interrupts({
+      lapicWords: (vcpu) =>
+        new Int32Array(
+          buffer,
+          layout.VCPU_AREA + vcpu * layout.VCPU_STRIDE + layout.LAPIC,
+          SHARED_WORDS,
+        ),
+      ioapicWords: new Int32Array(buffer, layout.VM_IOAPIC, SHARED_WORDS),
+      signal: (vcpu, what) => this.vcpus[vcpu]?.attend(ATTENTION_OF[what]),
+      startUp: () => {},
+    });
+    this.setA20(true);
+  }
+
+  createVcpu(index: number): Vcpu {
+    const vcpu = new SoftVcpu(this, index, this.code);
+    this.vcpus[index] = vcpu;
+    return vcpu;
+  }
+
+  wake(vcpu: number): void {
+    this.options.onAttention(vcpu);
+  }
+
+  setMemorySlot(slot: MemorySlot): void {
+    this.map.set(slot);
+    this.flush();
+  }
+
+  dirtyPages(slotId: number): Uint32Array {
+    const dirty = this.map.takeDirty(slotId);
+    // Pages that vCPUs may write without a look at the map.
+    if (dirty.length > 0) this.flush();
+    return dirty;
+  }
+
+  memoryWritten(gpa: number, place: number, length: number): void {
+    this.map.written(gpa, place, length);
+  }
+
+  setA20(open: boolean): void {
+    Atomics.store(this.words, (layout.VM_A20 - layout.VM_SHARED) / 4, open ? 1 : 0);
+    this.flush();
+  }
+
+  setIrqLine(gsi: number, high: boolean): void {
+    this.interrupts.setIrqLine(gsi, high);
+  }
+
+  sendMsi(address: number, data: number): void {
+    this.interrupts.sendMsi(address, data);
+  }
+
+  getIoApic(): IoApicRecord {
+    return this.interrupts.getIoApic();
+  }
+
+  setIoApic(record: IoApicRecord): void {
+    this.interrupts.setIoApic(record);
+  }
+
+  /** The page of the local APICs follows IA32_APIC_BASE of whoever wrote it last. */
+  placeApic(low: number, high: number): void {
+    const hasPage = (low & (APIC_ENABLED | APIC_X2)) === APIC_ENABLED;
+    const gpa = hasPage ? high * 2 ** 32 + ((low & 0xffff_f000) >>> 0) : undefined;
+    if (gpa === this.apicGpa) return;
+    this.map.moveApic(this.apicGpa, gpa);
+    this.apicGpa = gpa;
+    this.flush();
+  }
+
+  close(): void {}
+
+  private flush(): void {
+    for (const vcpu of this.vcpus) vcpu?.attend(layout.ATT_FLUSH);
+  }
+}
+
+const ATTENTION_OF = {
+  interrupt: layout.ATT_INTERRUPT,
+  nmi: layout.ATT_NMI,
+  init: layout.ATT_INIT,
+} as const;
