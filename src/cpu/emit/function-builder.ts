@@ -39,7 +39,7 @@ type Stmt =
   | { kind: 'call'; name: string; args: Value[]; result: Value | null }
   | { kind: 'callIndirect'; type: number; args: Value[]; result: Value | null; tail: boolean }
   | { kind: 'set'; target: Var; value: Value }
-  | { kind: 'if'; cond: Value; then: Stmt[]; else: Stmt[] }
+  | { kind: 'if'; cond: Value; taken: Stmt[]; otherwise: Stmt[] }
   | { kind: 'block' | 'loop'; label: Label; body: Stmt[] }
   | { kind: 'br'; label: Label; cond: Value | null }
   | { kind: 'return'; value: Value | null };
@@ -203,9 +203,9 @@ export class FunctionBuilder {
       else otherwise?.();
       return;
     }
-    const thenBody = this.nested(then);
-    const elseBody = otherwise ? this.nested(otherwise) : [];
-    this.body.push({ kind: 'if', cond, then: thenBody, else: elseBody });
+    const taken = this.nested(then);
+    const untaken = otherwise ? this.nested(otherwise) : [];
+    this.body.push({ kind: 'if', cond, taken, otherwise: untaken });
   }
   /** `body` may branch to the label: out of the block. */
   block(body: (out: Label) => void): void {
@@ -375,8 +375,8 @@ function countUses(body: readonly Stmt[]): void {
         break;
       case 'if':
         use(stmt.cond);
-        countUses(stmt.then);
-        countUses(stmt.else);
+        countUses(stmt.taken);
+        countUses(stmt.otherwise);
         break;
       case 'block':
       case 'loop':
@@ -445,10 +445,10 @@ class Writer {
         this.value(stmt.cond);
         out.raw([0x04, 0x40]);
         this.labels.push(null);
-        this.statements(stmt.then);
-        if (stmt.else.length > 0) {
+        this.statements(stmt.taken);
+        if (stmt.otherwise.length > 0) {
           out.byte(0x05);
-          this.statements(stmt.else);
+          this.statements(stmt.otherwise);
         }
         this.labels.pop();
         out.byte(0x0b);
@@ -484,7 +484,10 @@ class Writer {
 
   private compute(value: Value): void {
     const { out } = this;
-    if (value.op === 'const') return this.constant(value);
+    if (value.op === 'const') {
+      this.constant(value);
+      return;
+    }
     if (value.op === 'var') {
       out.byte(0x20);
       out.u32(value.imm as number);

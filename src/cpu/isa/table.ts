@@ -38,6 +38,8 @@ export interface EntryOptions {
   readonly size64?: 'default' | 'always';
   /** Needs REX.W clear or set. */
   readonly w?: 0 | 1;
+  /** Needs REX.B clear or set (NOP and XCHG R8). */
+  readonly rexB?: 0 | 1;
   /** Flags written, flags left undefined, flags read, of OSZAPC (plus D I T...). For people and the liveness pass. */
   readonly writes?: string;
   readonly undefined?: string;
