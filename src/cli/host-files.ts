@@ -26,7 +26,7 @@ function fileError(flag: string, doing: string, path: string, error: unknown): C
 /** A file the user names by a flag, whole. */
 export function readInput(flag: string, path: string): NamedFile {
   try {
-    return { name: path, bytes: readFileSync(path) };
+    return { name: path, data: readFileSync(path) };
   } catch (error) {
     throw fileError(flag, 'read', path, error);
   }

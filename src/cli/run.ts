@@ -95,7 +95,7 @@ class Ending {
   }
 }
 
-function openSerial(args: ParsedArgs, ending: Ending): Terminal & { char: CharBackend } {
+function openSerial(args: ParsedArgs, ending: Ending): Terminal {
   const wanted = args.one('serial') ?? 'stdio';
   if (wanted === 'stdio') return openTerminal(() => ending.end());
   if (wanted === 'none') return { char: noChar, restore() {} };

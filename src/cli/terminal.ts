@@ -1,9 +1,10 @@
+import type { CharBackend } from '../backend/char/char.js';
 import { StreamChar } from '../backend/node/stream-char.js';
 import { EscapeKeys, escapeHelp } from './escape-keys.js';
 
-/** The user's terminal as a serial port. */
+/** What is behind the serial port, and how to give the user's terminal back. */
 export interface Terminal {
-  readonly char: StreamChar;
+  readonly char: CharBackend;
   /** Gives the terminal back as it was; may be called twice. */
   restore(): void;
 }
