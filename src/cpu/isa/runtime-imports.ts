@@ -15,4 +15,9 @@ export const RUNTIME_FUNCTIONS: Readonly<Record<string, string>> = {
   lock_end: '>',
   handle_events: '>i',
   after_step: '>',
+  // Multiplication and division (multiply.ts).
+  mul_u64_hi: 'II>I',
+  mul_s64_hi: 'II>I',
+  div_u128: 'III>',
+  idiv_s128: 'III>',
 };

@@ -198,8 +198,20 @@ export abstract class Sem extends FunctionBuilder {
       this.write(operand, result);
       return { old, result };
     }
+    return this.updateAt(this.effectiveAddress(), operand, compute, atomic);
+  }
+
+  /** The same for memory at an address of the semantic's own, through the operand's segment. */
+  updateAt(
+    address: Value,
+    operand: Operand & { kind: 'mem' },
+    compute: (old: Value) => Value,
+    atomic = this.variant.lock,
+  ): { old: Value; result: Value } {
     const { bits } = operand;
-    const pointer = this.pointer(bits / 8, L.ACCESS_WRITE, true);
+    const segment = this.flat ? null : this.segment();
+    const linear = this.linear(segment, address, bits / 8, L.ACCESS_WRITE);
+    const pointer = this.pointerAt(linear, segment, bits / 8, L.ACCESS_WRITE, true);
     if (!atomic) {
       const old = this.loadInt(pointer, bits);
       const result = compute(old);
@@ -295,10 +307,10 @@ export abstract class Sem extends FunctionBuilder {
   }
 
   /** Pointer (i32) to the memory operand, checked for the access; a fault leaves the instruction. */
-  pointer(bytes: number, access: number, readToo = false): Value {
+  pointer(bytes: number, access: number): Value {
     const segment = this.flat ? null : this.segment();
     const linear = this.linear(segment, this.effectiveAddress(), bytes, access);
-    return this.pointerAt(linear, segment, bytes, access, readToo);
+    return this.pointerAt(linear, segment, bytes, access, false);
   }
 
   /** Linear address of an offset in a segment (null: flat), after the segment's checks: i64. */

@@ -1,0 +1,17 @@
+/** The instruction table: all families, in the order of the manual's chapters. */
+import { arithmetic } from './arithmetic.js';
+import { bitOps } from './bits.js';
+import { branches } from './branch.js';
+import { move } from './move.js';
+import { multiply } from './multiply.js';
+import { shifts } from './shift.js';
+import { buildTable } from './table.js';
+
+export const instructionTable = buildTable({
+  move,
+  arithmetic,
+  multiply,
+  shifts,
+  bits: bitOps,
+  branches,
+});

@@ -1,0 +1,233 @@
+/** Data movement between general registers, memory and the stack. [SDM 2A, 2B] */
+import type { Value } from '../emit/function-builder.js';
+import * as L from '../state/layout.js';
+import { type Bits, type Operand, RAX, RBP, RBX, RDX, RSP, type Sem } from './sem.js';
+import type { Family, Semantic } from './table.js';
+
+const mov: Semantic = (s) => {
+  const [dst, src] = s.operands as [Operand, Operand];
+  s.write(dst, s.read(src));
+};
+
+function extend(signed: boolean): Semantic {
+  return (s) => {
+    const [dst, src] = s.operands as [Operand, Operand];
+    const [from, to] = [s.bitsOf(src), s.bitsOf(dst)];
+    const value = s.read(src);
+    s.write(dst, signed ? s.resizeSigned(value, from, to) : s.resize(value, from, to));
+  };
+}
+
+const lea: Semantic = (s) => {
+  const [dst] = s.operands as [Operand];
+  const address = s.effectiveAddress();
+  s.write(dst, s.size === 64 ? address : s.wrap(address));
+};
+
+const xchg: Semantic = (s) => {
+  const [dst, src] = s.operands as [Operand, Operand];
+  const b = s.read(src);
+  // With memory it locks, prefix or not. [SDM 3A 8.1.2.1]
+  const { old } = s.update(dst, () => b, dst.kind === 'mem');
+  s.write(src, old);
+};
+
+const bswap: Semantic = (s) => {
+  const [dst] = s.operands as [Operand];
+  // 16 bits are undefined by the manual; processors give 0. [SDM 2A BSWAP]
+  if (s.size === 16) s.write(dst, s.i32(0));
+  else s.write(dst, reverse(s, s.read(dst), s.size));
+};
+
+function reverse(s: Sem, value: Value, bits: number): Value {
+  if (bits === 16) return s.or(s.andC(s.shrUC(value, 8), 0xff), s.shlC(value, 8));
+  if (bits === 32) {
+    const odd = s.andC(s.rotl(value, s.i32(8)), 0x00ff_00ff);
+    return s.or(odd, s.andC(s.rotr(value, s.i32(8)), 0xff00_ff00 | 0));
+  }
+  const low = reverse(s, s.wrap(value), 32);
+  const high = reverse(s, s.wrap(s.shrUC(value, 32)), 32);
+  return s.or(s.shlC(s.zext64(low), 32), s.zext64(high));
+}
+
+const movbe: Semantic = (s) => {
+  const [dst, src] = s.operands as [Operand, Operand];
+  s.write(dst, reverse(s, s.read(src), s.size));
+};
+
+const cmov =
+  (code: number): Semantic =>
+  (s) => {
+    const [dst, src] = s.operands as [Operand, Operand];
+    // The source is read, and may fault, either way; a 32-bit destination is cleared above either way.
+    const value = s.read(src);
+    const old = s.read(dst);
+    s.write(dst, s.select(s.condition(code), value, old));
+  };
+
+const setcc =
+  (code: number): Semantic =>
+  (s) =>
+    s.write(s.operands[0]!, s.condition(code));
+
+/** CBW CWDE CDQE. */
+const convertA: Semantic = (s) => {
+  const from = (s.size / 2) as Bits;
+  s.writeGpr(RAX, s.size, s.resizeSigned(s.readGpr(RAX, from), from, s.size));
+};
+/** CWD CDQ CQO. */
+const convertD: Semantic = (s) => {
+  const value = s.sext(s.readGpr(RAX, s.size), s.size);
+  s.writeGpr(RDX, s.size, s.shrSC(value, s.size === 64 ? 63 : 31));
+};
+
+const xlat: Semantic = (s) => {
+  const offset = s.add(s.readGpr(RBX, 64), s.zext64(s.readGpr(RAX, 8)));
+  const value = s.loadAt(s.segment(), s.and(offset, s.addressMask()), 8);
+  s.writeGpr(RAX, 8, value);
+};
+
+const push: Semantic = (s) => {
+  const [src] = s.operands as [Operand];
+  s.push(s.size, s.read(src));
+};
+
+const pop: Semantic = (s) => {
+  const [dst] = s.operands as [Operand];
+  if (dst.kind !== 'mem') {
+    s.write(dst, s.pop(s.size));
+    return;
+  }
+  // An address based on RSP uses it as it is after the pop; a fault leaves it as before. [SDM 2B POP]
+  const sp = s.readGpr(RSP, 64);
+  const value = s.stackLoad(sp, s.size);
+  s.writeSp(s.addC(sp, s.size / 8));
+  const address = s.effectiveAddress();
+  const moved = s.readGpr(RSP, 64);
+  s.writeGpr(RSP, 64, sp);
+  s.storeAt(s.flat ? null : s.segment(), address, s.size, value);
+  s.writeGpr(RSP, 64, moved);
+};
+
+const pusha: Semantic = (s) => {
+  const sp = s.readGpr(RSP, 64);
+  const bytes = s.size / 8;
+  // The lowest slot first: a fault there or above leaves RSP as it was.
+  for (let i = 7; i >= 0; i--)
+    s.stackStore(s.addC(sp, -(i + 1) * bytes), s.size, s.readGpr(i, s.size));
+  s.writeSp(s.addC(sp, -8 * bytes));
+};
+
+const popa: Semantic = (s) => {
+  const sp = s.readGpr(RSP, 64);
+  const bytes = s.size / 8;
+  const values = [7, 6, 5, 4, 3, 2, 1, 0].map((n, i) =>
+    n === RSP ? null : s.stackLoad(s.addC(sp, i * bytes), s.size),
+  );
+  values.forEach((value, i) => {
+    if (value) s.writeGpr(7 - i, s.size, value);
+  });
+  s.writeSp(s.addC(sp, 8 * bytes));
+};
+
+const enter: Semantic = (s) => {
+  const bytes = s.size / 8;
+  const level = s.andC(s.immediate2(), 31);
+  const bp = s.readGpr(RBP, 64);
+  const sp = s.variable('i64', s.addC(s.readGpr(RSP, 64), -bytes));
+  s.stackStore(s.get(sp), s.size, s.readGpr(RBP, s.size));
+  const frame = s.get(sp);
+  s.if(level, () => {
+    const left = s.variable('i32', s.addC(level, -1));
+    const from = s.variable('i64', bp);
+    s.block((out) => {
+      s.loop((again) => {
+        s.brIf(out, s.eqz(s.get(left)));
+        s.set(from, s.addC(s.get(from), -bytes));
+        s.set(sp, s.addC(s.get(sp), -bytes));
+        s.stackStore(s.get(sp), s.size, s.stackLoad(s.get(from), s.size));
+        s.set(left, s.addC(s.get(left), -1));
+        s.br(again);
+      });
+    });
+    s.set(sp, s.addC(s.get(sp), -bytes));
+    s.stackStore(s.get(sp), s.size, s.size === 64 ? frame : s.wrap(frame));
+  });
+  const allocated = s.andC(s.immediate(), 0xffff);
+  const final = s.sub(s.get(sp), allocated);
+  // The new top of stack must be writable. [SDM 2A ENTER]
+  const mask = s.spMask();
+  const segment = s.size === 64 ? null : s.stackSegment();
+  const linear = s.linear(segment, s.and(final, mask), bytes, L.ACCESS_WRITE);
+  const pointer = s.pointerAt(linear, segment, bytes, L.ACCESS_WRITE, true);
+  s.commit(pointer);
+  s.writeSp(final);
+  const merged = s.or(s.and(bp, s.xorC(mask, -1)), s.and(frame, mask));
+  s.writeGpr(RBP, s.size, s.size === 64 ? frame : s.wrap(merged));
+};
+
+const leave: Semantic = (s) => {
+  const bp = s.readGpr(RBP, 64);
+  const value = s.stackLoad(bp, s.size);
+  s.writeSp(s.addC(bp, s.size / 8));
+  s.writeGpr(RBP, s.size, value);
+};
+
+const CONDITIONS = 'o no b ae e ne be a s ns p np l ge le g'.split(' ');
+const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
+
+export const move: Family = (def) => {
+  def('88 /r', 'mov', 'Eb Gb', mov);
+  def('89 /r', 'mov', 'Ev Gv', mov);
+  def('8A /r', 'mov', 'Gb Eb', mov);
+  def('8B /r', 'mov', 'Gv Ev', mov);
+  def('A0', 'mov', 'AL Ob', mov);
+  def('A1', 'mov', 'rAX Ov', mov);
+  def('A2', 'mov', 'Ob AL', mov);
+  def('A3', 'mov', 'Ov rAX', mov);
+  def('B0+r', 'mov', 'Zb Ib', mov);
+  def('B8+r', 'mov', 'Zv Iv', mov);
+  def('C6 /0', 'mov', 'Eb Ib', mov);
+  def('C7 /0', 'mov', 'Ev Iz', mov);
+  def('0F B6 /r', 'movzx', 'Gv Eb', extend(false));
+  def('0F B7 /r', 'movzx', 'Gv Ew', extend(false));
+  def('0F BE /r', 'movsx', 'Gv Eb', extend(true));
+  def('0F BF /r', 'movsx', 'Gv Ew', extend(true));
+  // Without REX.W it moves: 16 bits with 66, else 32. [SDM 2B MOVSX/MOVSXD]
+  def('63 /r', 'movsxd', 'Gv Ed', extend(true), { mode: 'long', w: 1 });
+  def('63 /r', 'movsxd', 'Gv Ev', mov, { mode: 'long', w: 0 });
+  def('8D /r', 'lea', 'Gv M', lea);
+  def('86 /r', 'xchg', 'Eb Gb', xchg, { lock: true });
+  def('87 /r', 'xchg', 'Ev Gv', xchg, { lock: true });
+  def('90', 'nop', '', () => {}, { rexB: 0 });
+  def('90', 'xchg', 'Zv rAX', xchg, { rexB: 1 });
+  for (let r = 1; r < 8; r++) def(hex(0x90 + r), 'xchg', 'Zv rAX', xchg);
+  def('0F C8+r', 'bswap', 'Zv', bswap);
+  def('NP 0F 38 F0 /r', 'movbe', 'Gv Mv', movbe, { feature: 'MOVBE' });
+  def('NP 0F 38 F1 /r', 'movbe', 'Mv Gv', movbe, { feature: 'MOVBE' });
+  def('66 0F 38 F0 /r', 'movbe', 'Gw Mw', (s) => movbe16(s), { feature: 'MOVBE' });
+  def('66 0F 38 F1 /r', 'movbe', 'Mw Gw', (s) => movbe16(s), { feature: 'MOVBE' });
+  CONDITIONS.forEach((name, code) => {
+    def(`0F ${hex(0x40 + code)} /r`, `cmov${name}`, 'Gv Ev', cmov(code), { reads: 'OSZPC' });
+    def(`0F ${hex(0x90 + code)} /r`, `set${name}`, 'Eb', setcc(code), { reads: 'OSZPC' });
+  });
+  const bySize = { sizes: [16, 32, 64] } as const;
+  def('98', 'cbw', '', convertA, bySize);
+  def('99', 'cwd', '', convertD, bySize);
+  def('D7', 'xlat', '', xlat);
+  def('50+r', 'push', 'Zv', push, { size64: 'default' });
+  def('58+r', 'pop', 'Zv', pop, { size64: 'default' });
+  def('68', 'push', 'Iz', push, { size64: 'default' });
+  def('6A', 'push', 'Ibs', push, { size64: 'default' });
+  def('FF /6', 'push', 'Ev', push, { size64: 'default' });
+  def('8F /0', 'pop', 'Ev', pop, { size64: 'default' });
+  def('60', 'pusha', '', pusha, { mode: 'legacy', sizes: [16, 32] });
+  def('61', 'popa', '', popa, { mode: 'legacy', sizes: [16, 32] });
+  def('C8', 'enter', 'Iw Ib2', enter, { size64: 'default', ...bySize });
+  def('C9', 'leave', '', leave, { size64: 'default', ...bySize });
+};
+
+function movbe16(s: Sem): void {
+  const [dst, src] = s.operands as [Operand, Operand];
+  s.write(dst, reverse(s, s.read(src), 16));
+}
