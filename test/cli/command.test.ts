@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { ChassisProcess, chassis, chassisPath } from './chassis.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'chassis-cli-'));
+after(() => rmSync(folder, { recursive: true }));
+
+/** A file of the test's, by its path. */
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+test('the launcher works from any folder and through a symbolic link', async () => {
+  const link = join(folder, 'linked-chassis');
+  symlinkSync(chassisPath, link);
+  const { status, out } = await new ChassisProcess(['--version'], { path: link, cwd: '/' }).ended;
+  assert.equal(status, 0);
+  assert.match(out, /^chassis \d+\.\d+\.\d+\n$/);
+});
+
+test('help lists the commands and each command lists its flags', async () => {
+  const { status, out } = await chassis('help');
+  assert.equal(status, 0);
+  for (const verb of ['run', 'inspect', 'disasm', 'version']) assert.match(out, new RegExp(verb));
+  const run = await chassis('run', '--help');
+  assert.equal(run.status, 0);
+  for (const flag of ['engine', 'kernel', 'save-on-exit', 'trace']) {
+    assert.match(run.out, new RegExp(`--${flag} `));
+  }
+});
+
+const usage: readonly [string, RegExp, ...string[]][] = [
+  ['no command', /usage: chassis COMMAND/],
+  ['an unknown command', /unknown command "rnu"; did you mean run\?/, 'rnu'],
+  ['an unknown flag', /unknown flag --memroy; did you mean --memory\?/, 'run', '--memroy', '1G'],
+  ['a bad size', /--memory: found "lots", wanted a size/, 'run', '--memory', 'lots'],
+  ['a bad engine', /--engine: found "fast", wanted auto or soft or kvm/, 'run', '--engine', 'fast'],
+  ['a bad board', /--machine: found "q35", wanted pc/, 'run', '--machine', 'q35'],
+  ['several CPUs', /--cpus: found 2; more than one CPU is not there yet/, 'run', '--cpus', '2'],
+  ['a bad serial', /--serial: found "tcp", wanted stdio, none or file:/, 'run', '--serial', 'tcp'],
+  ['a bad trace', /--trace: found "x", wanted exits/, 'run', '--trace', 'x'],
+  ['a kernel without its flag', /found "vmlinuz", wanted flags only/, 'run', 'vmlinuz'],
+  ['nothing to run', /--kernel/, 'run'],
+];
+
+for (const [what, message, ...args] of usage) {
+  test(`usage: ${what} is one message and status 64`, async () => {
+    const { status, err } = await chassis(...args);
+    assert.match(err, message);
+    assert.doesNotMatch(err, /\n\s+at /, 'no stack trace');
+    assert.equal(status, 64);
+  });
+}
+
+test('an engine that is not there ends with 69', async () => {
+  const { status, err } = await chassis('run', '--engine', 'kvm', '--kernel', file('k', 'x'));
+  assert.equal(status, 69);
+  assert.match(err, /--engine kvm/);
+});
+
+/** Each ends with 65 and one sentence that names the file or flag. */
+const badInput: readonly [string, RegExp, () => string[]][] = [
+  [
+    'no such kernel',
+    /--kernel: cannot read \/no\/such: there is no such file/,
+    () => ['--kernel', '/no/such'],
+  ],
+  ['a folder as kernel', /--kernel: cannot read .*: it is a folder/, () => ['--kernel', folder]],
+  ['an empty kernel', /empty-kernel/, () => ['--kernel', file('empty-kernel', '')]],
+  [
+    'a text as kernel',
+    /text-kernel/,
+    () => ['--kernel', file('text-kernel', 'hello\n'.repeat(500))],
+  ],
+  [
+    'firmware of a wrong size',
+    /odd-bios/,
+    () => ['--firmware', file('odd-bios', 'x'.repeat(1000))],
+  ],
+  [
+    'no RAM',
+    /--memory/,
+    () => ['--memory', '0', '--firmware', file('bios', new Uint8Array(65536))],
+  ],
+  [
+    '1 MiB of RAM',
+    /--memory/,
+    () => ['--memory', '1M', '--firmware', file('bios', new Uint8Array(65536))],
+  ],
+  [
+    'RAM of half a page',
+    /--memory/,
+    () => ['--memory', '67110912', '--firmware', file('bios', new Uint8Array(65536))],
+  ],
+  [
+    'more RAM than the engine has',
+    /--memory.*GiB/,
+    () => ['--memory', '64G', '--firmware', file('bios', new Uint8Array(65536))],
+  ],
+  ['an empty snapshot', /empty-snapshot/, () => ['--load', file('empty-snapshot', '')]],
+  [
+    'a snapshot to nowhere',
+    /--save-on-exit: cannot write \/no\/such\/file/,
+    () => ['--save-on-exit', '/no/such/file', '--kernel', file('k', 'x')],
+  ],
+  [
+    'a debug console to nowhere',
+    /--debugcon: cannot write/,
+    () => ['--debugcon', '/no/such/file', '--kernel', file('k', 'x')],
+  ],
+];
+
+for (const [what, message, args] of badInput) {
+  test(`bad input: ${what} is one sentence and status 65`, async () => {
+    const { status, err } = await chassis('run', ...args());
+    assert.match(err, message);
+    assert.doesNotMatch(err, /\n\s+at /, 'no stack trace');
+    assert.equal(err.trimEnd().split('\n').length, 1, err);
+    assert.equal(status, 65);
+  });
+}
