@@ -5,8 +5,6 @@ import { RUNTIME_PRIVATE } from './generated-layout';
  * 0x000-0x1ff memory, events, segments; 0x200-0x3ff system instructions; 0x400-0x6ff floating point.
  */
 
-/** u32: address of the record being executed, stored by generated code before stores. */
-export const BLOCK_REC: i32 = RUNTIME_PRIVATE + 0x00;
 /** u32: 1 while this vCPU holds the exclusive section. */
 export const HOLDS_EXCLUSIVE: i32 = RUNTIME_PRIVATE + 0x04;
 /** u32: an interrupt was seen but IF was 0. */
@@ -92,3 +90,14 @@ export const XM: i32 = 19;
 
 /** Width of physical addresses, as CPUID leaf 0x80000008 tells it. */
 export const PHYSICAL_BITS: i32 = 40;
+
+/** TLB_FLAGS beside TLBF_GLOBAL: part of a 2 or 4 MiB page, of a 1 GiB page. */
+export const TLBF_LARGE: i32 = 2;
+export const TLBF_HUGE: i32 = 4;
+
+/** Tables of the TLB; also how an access is made. */
+export const TABLE_USER: i32 = 0;
+export const TABLE_SMAP: i32 = 1;
+export const TABLE_SUPERVISOR: i32 = 2;
+/** As TABLE_USER, with alignment checked. */
+export const TABLE_ALIGNED: i32 = 3;
