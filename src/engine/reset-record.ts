@@ -15,8 +15,8 @@ const BUSY_TSS = 0x8b;
 
 /** IA32_PAT after a reset [SDM 3A 12.12.4]. */
 const PAT_RESET = 0x0007_0406_0007_0406n;
-/** Fast strings. */
-const MISC_ENABLE_RESET = 1n;
+/** Fast strings; no branch trace storage, no PEBS. */
+const MISC_ENABLE_RESET = 0x1801n;
 
 /** MSRs after power-on that are not zero. */
 const msrsAtPowerOn = [

@@ -6,8 +6,6 @@ export interface SoftCode {
   /** A shared memory of exactly this many 64 KiB pages. Throws when the host has no room for it. */
   createMemory(pages: number): WasmMemory;
   instantiate(module: 'runtime' | 'interp', imports: WasmImports): WasmExports;
-  /** `env.decode_block` of the interpreter for the vCPU whose area is at `cpu`. */
-  blockDecoder(memory: WasmMemory, cpu: number): (...values: number[]) => number;
 }
 
 export interface WasmMemory {
@@ -21,11 +19,14 @@ export type WasmExports = Readonly<Record<string, unknown>>;
 
 /** What the engine itself calls of runtime.wasm. */
 export interface RuntimeExports {
-  /** RFLAGS, low half, from the lazy form. */
-  read_flags(): number;
-  write_flags(value: number): void;
-  /** Derives all that follows from control registers, segments, EFER and MXCSR. */
-  update_mode(): void;
+  read_flags(): bigint;
+  write_flags(value: bigint, mask: bigint): void;
+  /** Below 2^16. */
+  set_mxcsr(value: number): void;
+  /** Derives all that follows from a state that was written from outside. */
+  after_restore(): void;
+  /** These bytes are now decoded code. */
+  mark_code(place: number, length: number): void;
 }
 
 export interface InterpExports {

@@ -1,3 +1,5 @@
+import { DecodeTables } from '../../cpu/interp/decode-block.js';
+import { instructionTable } from '../../cpu/isa/index.js';
 import * as layout from '../../cpu/state/layout.js';
 import { type Engine, EngineError, type Vm, type VmOptions } from '../engine.js';
 import type { SoftCode } from './soft-code.js';
@@ -15,6 +17,8 @@ export class SoftEngine implements Engine {
   readonly maxVcpus = 1;
   readonly maxMemoryBytes = MAX_MEMORY_BYTES;
 
+  private readonly tables = new DecodeTables(instructionTable);
+
   constructor(private readonly code: SoftCode) {}
 
   createVm(options: VmOptions): Vm {
@@ -25,6 +29,6 @@ export class SoftEngine implements Engine {
     if (memoryBytes > MAX_MEMORY_BYTES + MAX_ROM_BYTES) {
       throw new EngineError('limit', `${memoryBytes} bytes of memory do not fit the soft engine`);
     }
-    return new SoftVm(this.code, options);
+    return new SoftVm(this.code, this.tables, options);
   }
 }

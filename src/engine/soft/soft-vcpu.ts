@@ -1,3 +1,4 @@
+import { createBlockDecoder } from '../../cpu/interp/decode-block.js';
 import * as layout from '../../cpu/state/layout.js';
 import type { Exit, InlineBus, Vcpu } from '../engine.js';
 import type { LocalApicRecord, VcpuRecord } from '../records.js';
@@ -37,13 +38,12 @@ export class SoftVcpu implements Vcpu {
     );
     this.bus = this.exits;
     const env = this.imports();
-    const runtime = code.instantiate('runtime', { env });
-    const decode_block = code.blockDecoder(vm.wasmMemory, state.base);
-    const interp = code.instantiate('interp', { env: { ...env, decode_block }, rt: runtime });
+    const rt = code.instantiate('runtime', { env });
+    const runtime = rt as unknown as RuntimeExports;
+    const decoder = createBlockDecoder(vm.tables, buffer, state.base, runtime.mark_code);
+    const interp = code.instantiate('interp', { env: { ...env, ...decoder }, rt });
     this.interp = interp as unknown as InterpExports;
-    this.records = new VcpuState(state, runtime as unknown as RuntimeExports, () =>
-      BigInt(Math.floor(vm.clock.nowNs())),
-    );
+    this.records = new VcpuState(state, runtime, () => BigInt(Math.floor(vm.clock.nowNs())));
     state.setU32(layout.VCPU_INDEX, index);
     state.setU64(layout.ICOUNT_LIMIT, NO_LIMIT);
     state.setU32(layout.EXC_VECTOR, -1);

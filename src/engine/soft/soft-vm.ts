@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.js';
+import type { DecodeTables } from '../../cpu/interp/decode-block.js';
 import { defaultCpuid, encodeCpuid } from '../../cpu/state/cpuid.js';
 import * as layout from '../../cpu/state/layout.js';
 import type { HostMemory, MemorySlot } from '../../memory/slot.js';
@@ -29,6 +30,8 @@ export class SoftVm implements Vm {
 
   constructor(
     private readonly code: SoftCode,
+    /** The instruction decoder's, the same for all vCPUs. */
+    readonly tables: DecodeTables,
     private readonly options: VmOptions,
   ) {
     const { vcpus, memoryBytes } = options;

@@ -18,7 +18,7 @@ const NMI_PENDING = 1;
 const NMI_BLOCKED = 2;
 const UNUSABLE = 0x1_0000;
 const ATTRIBUTE_BITS = 0xf0ff;
-const NONE = 0xffff_ffff_ffff_ffffn;
+const ALL_FLAGS = 0xffff_ffffn;
 
 /** The state of a vCPU between two instructions as records, and back. */
 export class VcpuState {
@@ -51,10 +51,10 @@ export class VcpuState {
     writeXsave(state, record.xsave);
     this.writeMsrs(record.msrs);
     this.writeEvents(record.events);
-    runtime.write_flags(Number(registers.rflags & 0xffff_ffffn));
-    state.setU64(layout.CODE_TAG, NONE);
+    runtime.write_flags(registers.rflags, ALL_FLAGS);
+    runtime.set_mxcsr(state.u32(layout.MXCSR));
+    runtime.after_restore();
     state.orWord(layout.ATTENTION, layout.ATT_FLUSH | layout.ATT_INTERRUPT);
-    runtime.update_mode();
   }
 
   private readRegisters(): Registers {
@@ -62,7 +62,7 @@ export class VcpuState {
     return {
       gpr: Array.from({ length: 16 }, (_, i) => state.u64(layout.GPR + i * 8)),
       rip: state.u64(layout.RIP),
-      rflags: BigInt(this.runtime.read_flags() >>> 0),
+      rflags: BigInt.asUintN(32, this.runtime.read_flags()),
     };
   }
 

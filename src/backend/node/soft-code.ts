@@ -1,0 +1,25 @@
+import { readFile } from 'node:fs/promises';
+
+/**
+ * The soft engine's way to WebAssembly under Node, of the shape that engine/soft/soft-code.ts asks
+ * for: modules compiled from what the build put into dist/cpu.
+ */
+export async function loadSoftCode() {
+  const [runtime, interp] = await Promise.all([
+    compile('../../cpu/runtime/runtime.wasm'),
+    compile('../../cpu/interp/interp.wasm'),
+  ]);
+  const modules = { runtime, interp };
+  return {
+    createMemory: (pages: number) =>
+      new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+    instantiate: (
+      module: 'runtime' | 'interp',
+      imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+    ) => new WebAssembly.Instance(modules[module], imports).exports,
+  };
+}
+
+async function compile(path: string): Promise<WebAssembly.Module> {
+  return new WebAssembly.Module(await readFile(new URL(path, import.meta.url)));
+}
