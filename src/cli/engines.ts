@@ -1,5 +1,6 @@
+import { loadSoftCode } from '../backend/node/soft-code.js';
 import { type Engine, EngineError } from '../engine/engine.js';
-import { openSoftEngine } from '../engine/soft/soft-engine.js';
+import { SoftEngine } from '../engine/soft/soft-engine.js';
 import type { EngineChoice } from './machine-flags.js';
 
 /** The engine the user chose, or for `auto` the best that works on this host. */
@@ -10,5 +11,5 @@ export async function openEngine(choice: EngineChoice): Promise<Engine> {
       '--engine kvm: this version has no kvm engine yet; --engine soft works everywhere',
     );
   }
-  return openSoftEngine();
+  return new SoftEngine(await loadSoftCode());
 }

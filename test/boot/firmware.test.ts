@@ -59,11 +59,12 @@ test('memtest86+ runs its first tests with its screen on the serial console', {
   timeout,
 }, async () => {
   const guest = new ChassisProcess([
-    ...['run', '--memory', '64M', '--kernel', guestFile('memtest86+x64.bin')],
+    ...['run', '--memory', '32M', '--kernel', guestFile('memtest86+x64.bin')],
     ...['--append', 'console=ttyS0,115200'],
   ]);
   await guest.printed('Memtest86+');
-  await guest.printed('#3');
+  await guest.printed('[Address test');
+    await guest.printed('[Moving inversions');
   guest.signal('SIGTERM');
   await guest.ended;
 });
