@@ -2,9 +2,13 @@
 import { arithmetic } from './arithmetic.js';
 import { bitOps } from './bits.js';
 import { branches } from './branch.js';
+import { crypto } from './crypto.js';
+import { flagOps } from './flags.js';
 import { move } from './move.js';
 import { multiply } from './multiply.js';
 import { shifts } from './shift.js';
+import { strings } from './string.js';
+import { system } from './system.js';
 import { buildTable } from './table.js';
 
 export const instructionTable = buildTable({
@@ -14,4 +18,8 @@ export const instructionTable = buildTable({
   shifts,
   bits: bitOps,
   branches,
+  strings,
+  flags: flagOps,
+  system,
+  crypto,
 });

@@ -1,37 +1,7 @@
-/** RFLAGS: the lazy form put together and taken apart, and the instructions that change system flags. */
+/** RFLAGS: the lazy form of the status flags put together and taken apart. */
 import { CPU } from './env';
-import { raise_gp0 } from './fault';
-import {
-  ATTENTION,
-  CPL,
-  CR0,
-  EFLAGS,
-  EVENT,
-  EVENT_SHADOW,
-  FLAG_AUX,
-  FLAG_RES,
-} from './generated-layout';
-import {
-  CR0_PE,
-  F_AC,
-  F_AF,
-  F_CF,
-  F_DF,
-  F_ID,
-  F_IF,
-  F_IOPL,
-  F_NT,
-  F_OF,
-  F_PF,
-  F_RF,
-  F_SF,
-  F_STATUS,
-  F_TF,
-  F_VIF,
-  F_VIP,
-  F_VM,
-  F_ZF,
-} from './private';
+import { EFLAGS, FLAG_AUX, FLAG_RES } from './generated-layout';
+import { F_AF, F_CF, F_OF, F_PF, F_SF, F_ZF } from './private';
 
 /** Sets CF PF AF ZF SF OF from their places in RFLAGS. */
 export function write_status_flags(flags: u32): void {

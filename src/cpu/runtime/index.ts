@@ -1,2 +1,33 @@
 // Every function that generated code or the run loop calls.
 export { raise, raise_gp0, raise_nm, raise_ss0, raise_ud, set_fault } from './fault';
+export { commit, fetch_probe, probe_read, probe_rmw, probe_write } from './mmu';
+export { after_restore, read_flags, set_activity, update_debug, update_mode, write_flags } from './mode';
+export { code_written } from './physical';
+export { flush_tlb_all, flush_tlb_nonglobal, invlpg, mark_code, tlb_init } from './tlb';
+export { load_pdptes } from './walk';
+export {
+  sse_arith, sse_comi, sse_compare, sse_convert, sse_dot, sse_from_int, sse_from_int32s,
+  sse_reciprocal, sse_round, sse_to_int, sse_to_int32s,
+} from './sse-fp';
+export { set_mxcsr } from './xsave';
+export {
+  aesdec, aesdeclast, aesenc, aesenclast, aesimc, aeskeygenassist,
+} from './aes';
+export { crc32, div_u128, idiv_s128, mul_s64_hi, mul_u64_hi, pdep, pext } from './bits';
+export {
+  check_descriptors, check_umip, clts, invalidate_page, invpcid, lmsw, read_cr, read_dr, smsw, write_cr,
+  write_dr, xgetbv, xsetbv,
+} from './control';
+export { cpuid } from './cpuid';
+export {
+  pclmulqdq, sha1msg1, sha1msg2, sha1nexte, sha1rnds4, sha256msg1, sha256msg2, sha256rnds2,
+} from './crypto';
+export { cli, popf, pushf_value, shadow_ss, sti } from './flag-instructions';
+export { hlt, monitor, mwait } from './hlt';
+export { rdmsr, wrmsr } from './msr';
+export { io_read, io_write } from './port';
+export { rdrand, rdseed } from './random';
+export { pcmpestri, pcmpestrm, pcmpistri, pcmpistrm } from './sse42';
+export { cmps, ins, lods, movs, outs, scas, stos } from './string';
+export { read_base, swapgs, syscall, sysenter, sysexit, sysret, write_base } from './syscall';
+export { rdpmc, rdtsc, rdtscp } from './tsc';
