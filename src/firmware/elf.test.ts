@@ -22,7 +22,7 @@ for (const wide of [false, true]) {
     const elf = parse(
       sampleElf([...two, { type: 4, gpa: 0, data: pvhNote(MIB) }], { wide, entry: MIB + 8 }),
     );
-    assert.equal(elf.entry, MIB + 8);
+    assert.equal(elf.entry, BigInt(MIB + 8));
     assert.deepEqual(
       elf.segments.map(({ index, gpa, memSize, data }) => [index, gpa, memSize, data[0]]),
       [

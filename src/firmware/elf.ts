@@ -1,4 +1,4 @@
-/** ELF executables as boot loaders read them: program headers and notes. [System V gABI, chapter 5] */
+/** ELF executables as boot loaders read them: program headers and notes. [ELF 5] */
 import { alignUp, getU64, viewOf } from './bytes.js';
 import type { E820Entry } from './e820.js';
 import { E820_RAM } from './e820.js';
@@ -17,7 +17,7 @@ export interface ElfSegment {
   /** Index in the program header table. */
   readonly index: number;
   readonly gpa: number;
-  readonly gva: number;
+  readonly gva: bigint;
   readonly memSize: number;
   /** The bytes the file has for it; the rest of `memSize` is zeros. */
   readonly data: Uint8Array;
@@ -30,8 +30,8 @@ export interface ElfNote {
 }
 
 export interface Elf {
-  /** A virtual address, by the specification. */
-  readonly entry: number;
+  /** A virtual address, by the specification; those of kernels pass 2^53. */
+  readonly entry: bigint;
   /** In ascending order of address, none empty. */
   readonly segments: readonly ElfSegment[];
   readonly notes: readonly ElfNote[];
@@ -64,6 +64,8 @@ export function parseElf(file: NamedFile): Elf {
   }
   const view = viewOf(data);
   const word = (at: number) => (wide ? getU64(view, at) : view.getUint32(at, true));
+  const address = (at: number) =>
+    wide ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
   const machine = view.getUint16(18, true);
   if (machine !== EM_386 && machine !== EM_X86_64) {
     throw machineError(name, 'e_machine', `${machine}`, 'it has to be 3 (i386) or 62 (x86-64)');
@@ -95,7 +97,7 @@ export function parseElf(file: NamedFile): Elf {
     const kind = view.getUint32(at, true);
     if (kind !== PT_LOAD && kind !== PT_NOTE) continue;
     const offset = word(at + (wide ? 8 : 4));
-    const gva = word(at + (wide ? 16 : 8));
+    const gva = address(at + (wide ? 16 : 8));
     const gpa = word(at + (wide ? 24 : 12));
     const fileSize = word(at + (wide ? 32 : 16));
     const memSize = word(at + (wide ? 40 : 20));
@@ -116,7 +118,7 @@ export function parseElf(file: NamedFile): Elf {
     throw bad('the number of segments to load', '0', 'one is needed at least');
   segments.sort((a, b) => a.gpa - b.gpa);
   checkOverlaps(name, segments);
-  return { entry: word(24), segments, notes };
+  return { entry: address(24), segments, notes };
 }
 
 function machineError(name: string, field: string, found: string, wanted: string): LoadError {

@@ -50,7 +50,7 @@ export interface SampleSegment {
   type?: number;
   offset?: number;
   gpa: number;
-  gva?: number;
+  gva?: bigint;
   data: Uint8Array;
   memSize?: number;
 }
@@ -58,7 +58,7 @@ export interface SampleSegment {
 /** An ELF with its segments' bytes after the headers; 32 or 64 bits wide. */
 export function sampleElf(
   segments: readonly SampleSegment[],
-  options: { wide?: boolean; entry?: number; prefix?: Uint8Array } = {},
+  options: { wide?: boolean; entry?: bigint | number; prefix?: Uint8Array } = {},
 ): Uint8Array {
   const { wide = false, entry = segments[0]?.gpa ?? 0, prefix = new Uint8Array(0) } = options;
   const headerSize = wide ? 64 : 52;
@@ -67,11 +67,13 @@ export function sampleElf(
   const view = viewOf(headers);
   const word = (at: number, value: number) =>
     wide ? setU64(view, at, value) : view.setUint32(at, value, true);
+  const address = (at: number, value: bigint) =>
+    wide ? view.setBigUint64(at, value, true) : view.setUint32(at, Number(value), true);
   headers.set([0x7f, 0x45, 0x4c, 0x46, wide ? 2 : 1, 1, 1]);
   view.setUint16(16, 2, true);
   view.setUint16(18, wide ? 62 : 3, true);
   view.setUint32(20, 1, true);
-  word(24, entry);
+  address(24, BigInt(entry));
   word(wide ? 32 : 28, headerSize);
   view.setUint16(wide ? 54 : 42, entrySize, true);
   view.setUint16(wide ? 56 : 44, segments.length, true);
@@ -81,7 +83,7 @@ export function sampleElf(
     const at = headerSize + i * entrySize;
     view.setUint32(at, segment.type ?? 1, true);
     word(at + (wide ? 8 : 4), segment.offset ?? offset);
-    word(at + (wide ? 16 : 8), segment.gva ?? segment.gpa);
+    address(at + (wide ? 16 : 8), segment.gva ?? BigInt(segment.gpa));
     word(at + (wide ? 24 : 12), segment.gpa);
     word(at + (wide ? 32 : 16), segment.data.length);
     word(at + (wide ? 40 : 20), segment.memSize ?? segment.data.length);

@@ -8,7 +8,7 @@ import { describe } from '../memory-size.js';
 import { placeHigh } from '../place-files.js';
 import { checkCommandLine, FIELD, parseSetupHeader } from './setup-header.js';
 
-/** Selectors of fw_cfg's legacy items. [QEMU docs/specs/fw_cfg] */
+/** Selectors of fw_cfg's legacy items. [fw_cfg] */
 export const FW_CFG_KERNEL_KEY = {
   KERNEL_ADDR: 0x07,
   KERNEL_SIZE: 0x08,

@@ -1,4 +1,4 @@
-/** The Multiboot 1 header in a kernel file. [Multiboot 0.6.96, 3.1] */
+/** The Multiboot 1 header in a kernel file. [MB1 3.1] */
 import { viewOf } from '../bytes.js';
 import { hex, LoadError, type NamedFile } from '../load-error.js';
 
@@ -12,7 +12,7 @@ const UNKNOWN_FLAGS = 0xfff8;
 export interface MultibootHeader {
   /** File offset. */
   readonly at: number;
-  /** The addresses of the "a.out kludge", for files that are no ELF. [3.1.3] */
+  /** The addresses of the "a.out kludge", for files that are no ELF. [MB1 3.1.3] */
   readonly flat?: {
     readonly headerAddr: number;
     readonly loadAddr: number;

@@ -22,7 +22,7 @@ const load = (data: Uint8Array, more = {}) => {
   return image;
 };
 
-const elf = (options = {}) =>
+const elf = (options: { wide?: boolean; entry?: number } = {}) =>
   sampleElf([{ gpa: MIB, data: page(1), memSize: 5000 }], {
     entry: MIB + 0x10,
     prefix: multibootHeader(3),
@@ -44,11 +44,16 @@ test('ELF: eax holds the magic, ebx the information, flat protected mode', () =>
   }
 });
 
-test('ELF: an entry that is a virtual address becomes the physical one', () => {
-  const segment = { gpa: MIB, gva: 0xc010_0000, data: page(1) };
-  const data = sampleElf([segment], { entry: 0xc010_0020, prefix: multibootHeader(0) });
-  assert.equal(load(data).cpu.rip, MIB + 0x20);
-});
+for (const [wide, gva] of [
+  [false, 0xc010_0000n],
+  [true, 0xffff_ffff_8010_0000n],
+] as const) {
+  test(`ELF: an entry at ${gva.toString(16)} becomes the physical address`, () => {
+    const segment = { gpa: MIB, gva, data: page(1) };
+    const options = { wide, entry: gva + 0x123n, prefix: multibootHeader(0) };
+    assert.equal(load(sampleElf([segment], options)).cpu.rip, MIB + 0x123);
+  });
+}
 
 test('flat: loaded from load_addr on, entry as told', () => {
   const image = load(flat(addresses));

@@ -1,4 +1,4 @@
-/** Starts a kernel by Multiboot 1: %eax holds the magic, %ebx the information. [Multiboot 0.6.96, 3] */
+/** Starts a kernel by Multiboot 1: %eax holds the magic, %ebx the information. [MB1 3] */
 
 import { type BootImage, type DirectBoot, moduleFiles } from '../boot-image.js';
 import { concat, cString, setU64, viewOf } from '../bytes.js';
@@ -13,7 +13,7 @@ import { type MultibootHeader, parseMultibootHeader } from './header.js';
 
 const LOADER_MAGIC = 0x2bad_b002;
 const LOADER_NAME = 'Chassis';
-/** Which fields of the information are there. [3.3] */
+/** Which fields of the information are there. [MB1 3.3] */
 const INFO_MEMORY = 1 << 0;
 const INFO_CMDLINE = 1 << 2;
 const INFO_MODULES = 1 << 3;
@@ -66,28 +66,24 @@ function elfKernel(kernel: NamedFile): Loadable {
   }
   const elf = parseElf(kernel);
   // e_entry is a virtual address; kernels linked high mean the physical one of the same segment.
-  const home =
-    elf.segments.find(({ gpa, memSize }) => elf.entry >= gpa && elf.entry < gpa + memSize) ??
-    elf.segments.find(({ gva, memSize }) => elf.entry >= gva && elf.entry < gva + memSize);
-  if (!home) throw entryOutside(kernel, 'e_entry', elf.entry);
-  const physical = elf.entry >= home.gpa && elf.entry < home.gpa + home.memSize;
-  return {
-    entry: physical ? elf.entry : elf.entry - home.gva + home.gpa,
-    ranges: elfRanges(elf),
+  const offsetIn = (start: bigint, memSize: number): number => {
+    const offset = elf.entry - start;
+    return offset >= 0n && offset < BigInt(memSize) ? Number(offset) : -1;
   };
+  for (const start of ['gpa', 'gva'] as const) {
+    for (const segment of elf.segments) {
+      const offset = offsetIn(BigInt(segment[start]), segment.memSize);
+      if (offset >= 0) return { entry: segment.gpa + offset, ranges: elfRanges(elf) };
+    }
+  }
+  throw entryOutside(kernel, 'e_entry', `0x${elf.entry.toString(16)}`);
 }
 
-function entryOutside(kernel: NamedFile, field: string, entry: number): LoadError {
-  return new LoadError(
-    'outside',
-    kernel.name,
-    field,
-    hex(entry),
-    'nothing of the file is loaded there',
-  );
+function entryOutside(kernel: NamedFile, field: string, entry: string): LoadError {
+  return new LoadError('outside', kernel.name, field, entry, 'nothing of the file is loaded there');
 }
 
-/** [3.1.3] */
+/** [MB1 3.1.3] */
 function flatKernel(kernel: NamedFile, header: MultibootHeader): Loadable {
   const { headerAddr, loadAddr, loadEndAddr, bssEndAddr, entryAddr } = header.flat!;
   const size = kernel.data.length;
@@ -114,7 +110,7 @@ function flatKernel(kernel: NamedFile, header: MultibootHeader): Loadable {
   }
   const memSize = bssEndAddr === 0 ? length : bssEndAddr - loadAddr;
   if (entryAddr < loadAddr || entryAddr >= loadAddr + memSize) {
-    throw entryOutside(kernel, 'entry_addr', entryAddr);
+    throw entryOutside(kernel, 'entry_addr', hex(entryAddr));
   }
   const data = kernel.data.subarray(skipped, skipped + length);
   return { entry: entryAddr, ranges: [{ label: 'the image', gpa: loadAddr, memSize, data }] };

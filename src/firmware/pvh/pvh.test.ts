@@ -19,7 +19,12 @@ const MIB = 2 ** 20;
 const kernel = (note = pvhNote(16 * MIB + 0x40), wide = true) =>
   sampleElf(
     [
-      { gpa: 16 * MIB, gva: 0x8100_0000, data: page(1), memSize: 3 * 4096 + 100 },
+      {
+        gpa: 16 * MIB,
+        gva: wide ? 0xffff_ffff_8100_0000n : 0x8100_0000n,
+        data: page(1),
+        memSize: 3 * 4096 + 100,
+      },
       { type: 4, gpa: 0, data: note },
     ],
     { wide },

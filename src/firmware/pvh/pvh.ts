@@ -1,6 +1,6 @@
 /**
  * Starts an ELF by the x86/HVM direct boot ABI (PVH): the entry is in a note, %ebx points to
- * hvm_start_info. [Xen docs/misc/pvh.pandoc, xen/include/public/arch-x86/hvm/start_info.h]
+ * hvm_start_info. [PVH]
  */
 
 import { type BootImage, type DirectBoot, moduleFiles } from '../boot-image.js';
