@@ -42,16 +42,16 @@ export const B_SET = 1 << 7;
 export const B_PERIODIC_IRQ = 1 << 6;
 export const B_ALARM_IRQ = 1 << 5;
 export const B_UPDATE_IRQ = 1 << 4;
-export const B_SQUARE_WAVE = 1 << 3;
 export const B_BINARY = 1 << 2;
 export const B_24_HOURS = 1 << 1;
-export const B_RESET = B_24_HOURS;
+/** Twenty-four hours, BCD. */
+export const B_RESET = 0x02;
 
 /** Register C: what register B's bits enable, and their sum. Reading clears it. */
 export const C_IRQ = 1 << 7;
-export const C_PERIODIC = B_PERIODIC_IRQ;
-export const C_ALARM = B_ALARM_IRQ;
-export const C_UPDATE = B_UPDATE_IRQ;
+export const C_PERIODIC = 1 << 6;
+export const C_ALARM = 1 << 5;
+export const C_UPDATE = 1 << 4;
 export const C_FLAGS = C_PERIODIC | C_ALARM | C_UPDATE;
 
 /** Register D: RAM and time are valid. */

@@ -8,7 +8,7 @@ export const COM_PORTS = [
   { name: 'com4', base: 0x2e8, irq: 3 },
 ] as const;
 
-/** Offsets. */
+/** Offsets; with LCR's divisor latch bit, the first two are the divisor. */
 export const DATA = 0;
 export const IER = 1;
 /** Interrupt identification when read, FIFO control when written. */
@@ -18,9 +18,6 @@ export const MCR = 4;
 export const LSR = 5;
 export const MSR = 6;
 export const SCR = 7;
-/** With LCR's divisor latch bit: the divisor instead of DATA and IER. */
-export const DLL = 0;
-export const DLM = 1;
 
 /** Interrupt enable [PC16550D 8.5]. */
 export const IER_RECEIVED = 1 << 0;
