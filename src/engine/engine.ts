@@ -138,6 +138,8 @@ export interface InterruptStore {
   readonly ioapicWords: Int32Array;
   /** Makes a vCPU look at its local APIC soon, wherever it runs. Callable from any thread. */
   signal(vcpu: number, what: 'interrupt' | 'nmi' | 'init'): void;
+  /** What RDTSC reads on this vCPU now. */
+  readTsc(vcpu: number): number;
   /** Start-up IPI: ignored unless the vCPU waits for one. */
   startUp(vcpu: number, vector: number): void;
 }

@@ -3,7 +3,6 @@ import {
   bool,
   bytes,
   type Codec,
-  f64,
   fixedArray,
   struct,
   u8,
@@ -101,7 +100,10 @@ export interface VcpuRecord {
   events: PendingEvents;
 }
 
-/** The registers as the CPU sees them, 16 bytes apart, and what they do not show. */
+/**
+ * The registers as the CPU sees them, 16 bytes apart, and what they do not show. Its codec and the
+ * IOAPIC's are those of the chips.
+ */
 export interface LocalApicRecord {
   /** IA32_APIC_BASE. */
   base: bigint;
@@ -188,18 +190,4 @@ export const vcpuRecordCodec: Codec<VcpuRecord> = struct({
   xsave: bytes(XSAVE_BYTES),
   msrs: array(msr, 256),
   events,
-});
-
-export const localApicCodec: Codec<LocalApicRecord> = struct({
-  base: u64,
-  registers: bytes(0x400),
-  timerNs: f64({ min: -1 }),
-  tscDeadline: u64,
-});
-
-export const ioApicCodec: Codec<IoApicRecord> = struct({
-  id: u8({ max: 15 }),
-  select: u8(),
-  redirection: fixedArray(u64, 24),
-  lines: u32({ max: 0xff_ffff }),
 });

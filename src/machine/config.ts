@@ -1,15 +1,10 @@
 import { mapFirmware } from '../firmware/firmware-image.js';
 import type { NamedFile } from '../firmware/load-error.js';
 import { checkMemorySize } from '../firmware/memory-size.js';
+import { checkDevices, type DeviceConfig } from './extra-devices.js';
 import { MachineError } from './machine-error.js';
 
-export type { NamedFile };
-
-/** `--device NAME[,key=value...]`. */
-export interface DeviceConfig {
-  readonly name: string;
-  readonly options: Readonly<Record<string, string>>;
-}
+export type { DeviceConfig, NamedFile };
 
 export const traceKinds = ['exits', 'ints', 'io', 'mmio', 'resets'] as const;
 export type TraceKind = (typeof traceKinds)[number];
@@ -34,6 +29,7 @@ export interface MachineConfig {
   readonly reboot?: 'restart' | 'end';
 }
 
+/** What an engine can do. */
 export interface EngineLimits {
   readonly name: string;
   readonly maxVcpus: number;
@@ -62,6 +58,7 @@ export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
     if (config.append !== undefined) bad('--append', `"${config.append}"`, '--kernel with it');
   }
   if (config.firmware !== undefined) mapFirmware(config.firmware);
+  checkDevices(config.devices);
   for (const kind of config.trace) {
     if (!traceKinds.includes(kind)) bad('--trace', `"${kind}"`, traceKinds.join(', '));
   }

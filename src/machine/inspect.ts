@@ -1,3 +1,6 @@
+import type { PcBoard } from './board-pc.js';
+import type { MachineConfig } from './config.js';
+
 /** A machine as data, for `chassis inspect`. */
 export interface Inspection {
   readonly machine: string;
@@ -28,4 +31,38 @@ export interface Inspection {
     readonly what: string;
     readonly readonly: boolean;
   }[];
+}
+
+export function inspectBoard(
+  { machine, cpus, memoryBytes }: MachineConfig,
+  engine: string,
+  board: PcBoard,
+): Inspection {
+  const placed = [...board.ports.attachments(), ...board.mmio.attachments()];
+  const devices = [...new Set([...board.devices, ...placed.map(({ device }) => device)])];
+  return {
+    machine,
+    engine,
+    cpus,
+    memoryBytes,
+    devices: devices.map((device) => ({
+      name: device.name,
+      regions: placed
+        .filter((one) => one.device === device)
+        .map(({ region, base, sizeBytes }) => {
+          const { name, space } = device.io!.regions[region]!;
+          return { name, space, base, sizeBytes };
+        }),
+    })),
+    pci: board.pciSlots.map(({ name, slot, function: fn, face }) => ({
+      address: `00:${slot.toString(16).padStart(2, '0')}.${fn}`,
+      name,
+      vendorId: face.configRead(0, 2),
+      deviceId: face.configRead(2, 2),
+      classCode: face.configRead(8, 4) >>> 8,
+    })),
+    memoryMap: board.memory
+      .list()
+      .map(({ gpa, sizeBytes, what, readonly }) => ({ gpa, sizeBytes, what, readonly })),
+  };
 }

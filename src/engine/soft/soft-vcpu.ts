@@ -105,6 +105,12 @@ export class SoftVcpu implements Vcpu {
     return Number(this.counts[layout.ICOUNT / 8]);
   }
 
+  /** As RDTSC; exact up to 2^53. */
+  readTsc(): number {
+    const offset = BigInt.asIntN(64, this.state.u64(layout.MSR_TSC_OFFSET));
+    return Math.floor(this.vm.clock.nowNs()) + Number(offset);
+  }
+
   attachBus(bus: InlineBus): void {
     this.bus = bus;
   }

@@ -65,6 +65,7 @@ export class SoftVm implements Vm {
         ),
       ioapicWords: new Int32Array(buffer, layout.VM_IOAPIC, SHARED_WORDS),
       signal: (vcpu, what) => this.vcpus[vcpu]?.attend(ATTENTION_OF[what]),
+      readTsc: (vcpu) => this.vcpus[vcpu]?.readTsc() ?? 0,
       startUp: () => {},
     });
     this.setA20(true);

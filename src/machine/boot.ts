@@ -1,0 +1,94 @@
+import type { Vcpu } from '../engine/engine.js';
+import { acpiTables } from '../firmware/acpi/tables.js';
+import type { BootImage } from '../firmware/boot-image.js';
+import { directBoot } from '../firmware/direct-boot.js';
+import { fwCfgE820, type RamLayout } from '../firmware/e820.js';
+import { fwCfgTables } from '../firmware/fw-cfg-tables.js';
+import { fwCfgKernel } from '../firmware/linux-loader/fw-cfg-kernel.js';
+import { LINUXBOOT_BOOT_PATH, LINUXBOOT_FILE, linuxbootRom } from '../firmware/linuxboot-rom.js';
+import { fwCfgSmbios, smbiosTables } from '../firmware/smbios/smbios.js';
+import type { PcBoard } from './board-pc.js';
+import type { MachineConfig, NamedFile } from './config.js';
+import { startRecord } from './start-record.js';
+
+/** Items of fw_cfg beside files. [QEMU docs/specs/fw_cfg] */
+const KEY = { ramSize: 0x03, cpus: 0x05, bootMenu: 0x0e, maxCpus: 0x0f, irq0Override: 0x8002 };
+const COM1 = 0x3f8;
+
+/** How the guest gets its first instruction. */
+export interface Boot {
+  /** What fw_cfg holds, for as long as the machine lives. */
+  readonly files: readonly (readonly [key: number | string, content: Uint8Array])[];
+  /** At power-on and after each reset: the vCPU is at the reset vector. */
+  start(board: PcBoard, vcpu: Vcpu): void;
+}
+
+/** Throws LoadError for a kernel or initrd that cannot be used. */
+export function prepareBoot(config: MachineConfig, ram: RamLayout): Boot {
+  const { firmware, kernel } = config;
+  if (firmware === undefined && kernel !== undefined) return directly(config, kernel, ram);
+  // The reset vector is where the firmware is.
+  return { files: firmwareFiles(config, ram), start() {} };
+}
+
+/** Without firmware: everything in RAM, the CPU at the kernel's entry. */
+function directly(config: MachineConfig, kernel: NamedFile, ram: RamLayout): Boot {
+  const { cpus, initrd, modules, append = '' } = config;
+  const image: BootImage = directBoot({
+    board: { ram, cpus, serialPorts: 1 },
+    kernel,
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(modules === undefined ? {} : { modules }),
+    commandLine: append,
+  });
+  return {
+    files: [],
+    start(board, vcpu) {
+      board.openForLoader();
+      board.memory.ram.fill(0);
+      board.memory.allWritten();
+      for (const { gpa, data } of image.writes) board.memory.physical.write(gpa, data);
+      vcpu.setRecord(startRecord(image.cpu, vcpu.getRecord()));
+    },
+  };
+}
+
+/** What firmware asks fw_cfg for. */
+function firmwareFiles(config: MachineConfig, ram: RamLayout): [number | string, Uint8Array][] {
+  const { cpus, kernel, initrd, append = '' } = config;
+  const board = { ram, cpus, serialPorts: 1 as const };
+  const files: [number | string, Uint8Array][] = [
+    [KEY.ramSize, number(ram.below4G + ram.above4G, 8)],
+    [KEY.cpus, number(cpus, 2)],
+    [KEY.maxCpus, number(cpus, 2)],
+    [KEY.bootMenu, number(0, 2)],
+    [KEY.irq0Override, number(1, 1)],
+    ['etc/e820', fwCfgE820(ram)],
+    // There is no screen: SeaBIOS puts its text on the serial port.
+    ['etc/sercon-port', number(COM1, 2)],
+  ];
+  for (const { name, data } of [
+    ...fwCfgTables(acpiTables(board)),
+    ...fwCfgSmbios(smbiosTables(board)),
+  ]) {
+    files.push([name, data]);
+  }
+  if (kernel !== undefined) {
+    const items = fwCfgKernel({
+      kernel,
+      ...(initrd === undefined ? {} : { initrd }),
+      commandLine: append,
+      lowRamEnd: ram.below4G,
+    });
+    for (const { key, data } of items) files.push([key, data]);
+    files.push([LINUXBOOT_FILE, linuxbootRom()]);
+    const order = `${LINUXBOOT_BOOT_PATH}\n\0`;
+    files.push(['bootorder', Uint8Array.from(order, (c) => c.charCodeAt(0))]);
+  }
+  return files;
+}
+
+/** Little-endian. */
+function number(value: number, sizeBytes: number): Uint8Array {
+  return Uint8Array.from({ length: sizeBytes }, (_, i) => Math.floor(value / 256 ** i) % 256);
+}
