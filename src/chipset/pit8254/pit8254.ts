@@ -34,7 +34,7 @@ export class Pit8254 implements Device<Pit8254State>, IoFace {
   // Guest-visible state
   private readonly channels = [0, 1, 2].map((i) => new Channel(freshChannel(i < 2)));
   private portB = 0;
-  private irqHigh = true;
+  private irqHigh = false;
   private irqTick = 0;
 
   constructor(private readonly wiring: Pit8254Wiring) {

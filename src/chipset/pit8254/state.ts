@@ -84,10 +84,13 @@ export const pit8254Codec = struct<Pit8254State>({
   irqTick: wholeTicks,
 });
 
-/** Undefined by the data sheet until a control word is written; here a square wave not started. */
+/**
+ * Undefined by the data sheet until a control word is written; here mode 0 without a count, whose
+ * output is low, so that power-on is no interrupt.
+ */
 export function freshChannel(gate: boolean): ChannelState {
   return {
-    mode: Mode.squareWave,
+    mode: Mode.interruptOnTerminalCount,
     bcd: false,
     access: 3,
     reload: 0,
