@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { ManualClock } from '../../base/clock.js';
 import { CodecError, decode, encode } from '../../base/codec.js';
 import { conform } from '../../device/conformance.js';
@@ -510,4 +511,62 @@ test('unaligned and narrow accesses answer, and writes of bytes change nothing',
   cpu.io.write(0, 0x80, 1, 0x55);
   cpu.write(0x84, 0x55);
   assert.equal(cpu.read(reg.tpr), 0);
+});
+
+test('MSRs of every kind, with any value, never throw', () => {
+  const { lapics } = board(2);
+  let x = 0x5eed;
+  const random = () => {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    return x >>> 0;
+  };
+  for (let i = 0; i < 20_000; i++) {
+    const lapic = lapics[random() % 2]!;
+    const index = [0x1b, 0x6e0, 0x800 + (random() % 0x100)][random() % 3]!;
+    const low = random() % 4 === 0 ? random() : random() & 0x7ff;
+    lapic.writeMsr(index, index === 0x1b ? 0xfee0_0000 | low : low, random() & random() & 3);
+    const value = lapic.readMsr(index, (random() & 1) as 0 | 1);
+    assert.ok(value === -1 || (value >= 0 && value < 2 ** 32), `MSR ${index}: ${value}`);
+  }
+});
+
+test('no interrupt from other threads is lost', async () => {
+  const words = new Int32Array(new SharedArrayBuffer(4 * LAPIC_WORDS));
+  const { clock, timers } = board();
+  const wiring = { clock, timers, signal() {}, startUp() {}, sendIpi() {}, broadcastEoi() {} };
+  const cpu = new Lapic(words, { id: 0, tscHz: 1e9 }, wiring);
+  cpu.write(reg.svr, 0x1ff);
+  const code = `
+    const { workerData: { words, from, lapic, device } } = require('node:worker_threads');
+    Promise.all([import(lapic), import(device)]).then(([{ Lapic }, { ManualTimers }]) => {
+      const none = () => {};
+      const wiring = { clock: { nowNs: () => 0 }, timers: new ManualTimers(), signal: none };
+      const mine = new Lapic(words, { id: 0, tscHz: 1e9 }, wiring);
+      for (let vector = from; vector < 256; vector += 2) mine.accept(vector, vector % 3 === 0);
+    });`;
+  const lapic = new URL('./lapic.js', import.meta.url).href;
+  const device = new URL('../../device/timer.js', import.meta.url).href;
+  const senders = [32, 33].map(
+    (from) => new Worker(code, { eval: true, workerData: { words, from, lapic, device } }),
+  );
+  const done = Promise.all(senders.map((one) => new Promise((end) => one.once('exit', end))));
+  const taken: number[] = [];
+  const drain = () => {
+    for (let vector = cpu.pendingVector(); vector >= 0; vector = cpu.pendingVector()) {
+      cpu.acknowledge(vector);
+      taken.push(vector);
+      cpu.write(reg.eoi, 0);
+    }
+  };
+  const polling = setInterval(drain, 0);
+  await done;
+  clearInterval(polling);
+  drain();
+  taken.sort((a, b) => a - b);
+  assert.deepEqual(
+    taken,
+    Array.from({ length: 224 }, (_, i) => 32 + i),
+  );
 });

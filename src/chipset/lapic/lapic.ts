@@ -22,6 +22,8 @@ import {
   writable,
 } from './registers.js';
 import { type LapicState, lapicCodec, PENDING_ERRORS, pageBits, word } from './state.js';
+import { Vectors } from './vectors.js';
+import { baseChangeAllowed, x2apicLogicalId, x2apicOffset, x2apicWritable } from './x2apic.js';
 
 export interface LapicOptions {
   /** Initial APIC id, 0 to 254. */
@@ -94,6 +96,7 @@ export class Lapic implements Device<LapicState> {
   private readonly bsp: boolean;
   private readonly virtualWire: boolean;
   private readonly timer: LapicTimer;
+  private readonly vectors: Vectors;
 
   constructor(
     /** At least {@link LAPIC_WORDS} words. */
@@ -104,6 +107,7 @@ export class Lapic implements Device<LapicState> {
     this.name = `lapic${options.id}`;
     this.bsp = options.bsp ?? options.id === 0;
     this.virtualWire = options.virtualWire ?? this.bsp;
+    this.vectors = new Vectors(words);
     const { clock, timers } = wiring;
     const { tscHz, busHz = 1e9 } = options;
     const readTsc = wiring.readTsc ?? (() => (clock.nowNs() * tscHz) / 1e9);
@@ -169,11 +173,7 @@ export class Lapic implements Device<LapicState> {
       this.raiseError(esr.receiveVector);
       return false;
     }
-    const bit = 1 << (vector & 31);
-    const tmr = bankWord(reg.tmr, vector);
-    if (levelTriggered) Atomics.or(this.words, tmr, bit);
-    else Atomics.and(this.words, tmr, ~bit);
-    Atomics.or(this.words, bankWord(reg.irr, vector), bit);
+    this.vectors.request(vector, levelTriggered);
     this.wiring.signal('interrupt');
     return true;
   }
@@ -200,16 +200,12 @@ export class Lapic implements Device<LapicState> {
 
   /** The highest interrupt the CPU should take now, or -1. */
   pendingVector(): number {
-    if (!this.enabled) return -1;
-    const vector = this.highest(reg.irr);
-    return vector >= 0 && (vector & 0xf0) > (this.ppr & 0xf0) ? vector : -1;
+    return this.enabled ? this.vectors.deliverable() : -1;
   }
 
   /** The CPU takes `vector`. */
   acknowledge(vector: number): void {
-    const bit = 1 << (vector & 31);
-    Atomics.and(this.words, bankWord(reg.irr, vector), ~bit);
-    this.words[bankWord(reg.isr, vector)] |= bit;
+    this.vectors.serve(vector);
   }
 
   /** LINT0 passes the 8259's interrupts on: with the APIC off, it is the CPU's INTR pin. */
@@ -221,33 +217,13 @@ export class Lapic implements Device<LapicState> {
 
   /** Priority for the choice of the lowest. [SDM 3A 11.6.2.4] */
   get ppr(): number {
-    const tpr = this.words[reg.tpr >> 2];
-    const serving = Math.max(this.highest(reg.isr), 0);
-    return (tpr & 0xf0) >= (serving & 0xf0) ? tpr : serving & 0xf0;
-  }
-
-  private get apr(): number {
-    const tpr = this.words[reg.tpr >> 2];
-    const serving = Math.max(this.highest(reg.isr), 0) & 0xf0;
-    const requested = Math.max(this.highest(reg.irr), 0) & 0xf0;
-    const above = (tpr & 0xf0) >= requested && (tpr & 0xf0) > serving;
-    return above ? tpr : Math.max(tpr & 0xf0, serving, requested);
-  }
-
-  private highest(bank: number): number {
-    for (let i = 7; i >= 0; i--) {
-      const bits = Atomics.load(this.words, (bank >> 2) + 4 * i);
-      if (bits !== 0) return 32 * i + 31 - Math.clz32(bits);
-    }
-    return -1;
+    return this.vectors.processorPriority();
   }
 
   private endOfInterrupt(): void {
-    const vector = this.highest(reg.isr);
+    const vector = this.vectors.end();
     if (vector < 0) return;
-    const bit = 1 << (vector & 31);
-    this.words[bankWord(reg.isr, vector)] &= ~bit;
-    if ((Atomics.load(this.words, bankWord(reg.tmr, vector)) & bit) !== 0) {
+    if (this.vectors.isLevelTriggered(vector)) {
       this.wiring.broadcastEoi(vector);
       this.endOfLint(0, reg.lvtLint0, vector);
       this.endOfLint(1, reg.lvtLint1, vector);
@@ -319,7 +295,7 @@ export class Lapic implements Device<LapicState> {
       case reg.ppr:
         return this.ppr;
       case reg.apr:
-        return this.apr;
+        return this.vectors.arbitrationPriority();
       case reg.currentCount:
         return this.timer.currentCount();
       case reg.eoi:
@@ -437,18 +413,10 @@ export class Lapic implements Device<LapicState> {
       return true;
     }
     const offset = this.x2Offset(index);
+    if (offset < 0 || !x2apicWritable(offset, low, high)) return false;
     if (offset === reg.selfIpi) {
-      if (high !== 0 || low >>> 0 > 0xff) return false;
       this.write(reg.icrLow, (shorthand.self << icr.shorthandShift) | low);
       return true;
-    }
-    if (offset < 0 || offset === reg.ldr) return false;
-    if (offset === reg.eoi || offset === reg.esr) {
-      if ((low | high) !== 0) return false;
-    } else {
-      const mask = writable.get(offset);
-      if (mask === undefined || (low & ~mask) !== 0) return false;
-      if (high !== 0 && offset !== reg.icrLow) return false;
     }
     if (offset === reg.icrLow) this.words[reg.icrHigh >> 2] = high | 0;
     this.write(offset, low >>> 0);
@@ -465,41 +433,27 @@ export class Lapic implements Device<LapicState> {
     this.timer.tscChanged();
   }
 
-  /** Offset in the page of an x2APIC register, or -1. */
   private x2Offset(index: number): number {
-    if (!this.x2apic || index < msr.x2apic || index >= msr.x2apicEnd) return -1;
-    const offset = (index - msr.x2apic) << 4;
-    // The ICR is one register of 64 bits, the flat model is gone. [SDM 3A 11.12.1.2]
-    if (offset === reg.dfr || offset === reg.icrHigh || offset >= REGISTER_BYTES) return -1;
-    if (offset === reg.ppr || offset === reg.eoi || offset === reg.selfIpi) return offset;
-    if (offset === reg.currentCount) return offset;
-    return offset === PENDING_ERRORS || pageBits[offset >> 2] === 0 ? -1 : offset;
+    return this.x2apic ? x2apicOffset(index) : -1;
   }
 
-  /** Which changes of mode are allowed: [SDM 3A 11.12.5]. */
   private writeBase(low: number, high: number): boolean {
-    const allowed = base.bsp | base.x2apic | base.enable | base.address;
-    if ((low & ~allowed) !== 0 || high >>> 0 >= 1 << 20) return false;
-    const on = (low & base.enable) !== 0;
-    const extended = (low & base.x2apic) !== 0;
-    if (extended && !(on && (this.options.x2apic ?? true))) return false;
-    if (extended && !this.enabled) return false;
-    if (!extended && on && this.x2apic) return false;
-    const wasOn = this.enabled;
-    const entering = extended && !this.x2apic;
-    if (wasOn && !on) this.resetRegisters();
-    const bsp = this.words[word.baseLow] & base.bsp;
-    this.words[word.baseLow] = (low & ~base.bsp) | bsp;
+    const before = this.words[word.baseLow];
+    if (!baseChangeAllowed(before, low, this.options.x2apic ?? true)) return false;
+    if (high >>> 0 >= 1 << 20) return false;
+    const turnsOff = (before & ~low & base.enable) !== 0;
+    const turnsX2 = (low & ~before & base.x2apic) !== 0;
+    if (turnsOff) this.resetRegisters();
+    this.words[word.baseLow] = (low & ~base.bsp) | (before & base.bsp);
     this.words[word.baseHigh] = high | 0;
-    if (entering || (wasOn && !on)) this.writeIdentity();
+    if (turnsOff || turnsX2) this.writeIdentity();
     return true;
   }
 
-  /** The id, and in x2APIC mode the logical id made from it. [SDM 3A 11.12.10.2] */
   private writeIdentity(): void {
     const { id } = this.options;
     this.words[reg.id >> 2] = this.x2apic ? id : id << 24;
-    this.words[reg.ldr >> 2] = this.x2apic ? ((id >>> 4) << 16) | (1 << (id & 15)) : 0;
+    this.words[reg.ldr >> 2] = this.x2apic ? x2apicLogicalId(id) : 0;
   }
 
   // Life.
@@ -556,11 +510,6 @@ export class Lapic implements Device<LapicState> {
     this.timer.schedule(state.timerNs);
     this.lookAgain();
   }
-}
-
-/** Word that holds a vector's bit in ISR, TMR or IRR. */
-function bankWord(bank: number, vector: number): number {
-  return (bank >> 2) + 4 * (vector >> 5);
 }
 
 function isLevelFixed(entry: number): boolean {
