@@ -6,6 +6,7 @@ import { crypto } from './crypto.js';
 import { flagOps } from './flags.js';
 import { move } from './move.js';
 import { multiply } from './multiply.js';
+import { segments } from './segment.js';
 import { shifts } from './shift.js';
 import { strings } from './string.js';
 import { system } from './system.js';
@@ -20,6 +21,7 @@ export const instructionTable = buildTable({
   branches,
   strings,
   flags: flagOps,
+  segments,
   system,
   crypto,
 });

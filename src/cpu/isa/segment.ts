@@ -101,17 +101,22 @@ const iret: Semantic = (s) => {
   s.leave(true);
 };
 
-const softwareInterrupt =
-  (name: string, vector: number | null): Semantic =>
+/** INT3, INT1: what they enter is the runtime's business. */
+const trap =
+  (name: 'int3' | 'int1'): Semantic =>
   (s) => {
-    const number = vector === null ? s.andC(s.wrap(s.immediate()), 0xff) : s.i32(vector);
-    s.rt(name, number);
+    s.rt(name);
     s.leave(true);
   };
 
+const intN: Semantic = (s) => {
+  s.rt('int_n', s.andC(s.wrap(s.immediate()), 0xff));
+  s.leave(true);
+};
+
 const into: Semantic = (s) =>
   s.if(s.flag('o'), () => {
-    s.rt('software_trap', s.i32(4));
+    s.rt('into');
     s.leave(true);
   });
 
@@ -243,10 +248,10 @@ export const segments: Family = (def) => {
   def('CB', 'retf', '', farReturn, sized);
   def('CF', 'iret', '', iret, { ...sized, writes: 'OSZAPC' });
   const interrupt = { ends: true, native: 'ends in a signal' } as const;
-  def('CC', 'int3', '', softwareInterrupt('software_trap', 3), interrupt);
-  def('CD', 'int', 'Ib', softwareInterrupt('software_interrupt', null), interrupt);
+  def('CC', 'int3', '', trap('int3'), interrupt);
+  def('CD', 'int', 'Ib', intN, interrupt);
   def('CE', 'into', '', into, { mode: 'legacy', reads: 'O' });
-  def('F1', 'int1', '', softwareInterrupt('debug_trap', 1), interrupt);
+  def('F1', 'int1', '', trap('int1'), interrupt);
   def('62 /r', 'bound', 'Gv M', bound, { mode: 'legacy' });
 
   const table = { size64: 'always', sizes: [16, 32, 64], memBytes: 10 } as const;
