@@ -114,7 +114,6 @@ export const createDWordField = (source: Term, byteIndex: number, path: string):
 // Statements and expressions [20.2.5.3, 20.2.5.4]
 
 export const arg0 = op(0x68);
-export const ref = nameString;
 const NO_TARGET = op(0);
 export const store = (value: Term, target: Uint8Array): Uint8Array =>
   terms([op(0x70), value, target]);

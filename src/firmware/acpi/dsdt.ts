@@ -18,7 +18,7 @@ import {
   or,
   otherwise,
   pciConfigRegion,
-  ref,
+  nameString as ref,
   scope,
   store,
   string,
