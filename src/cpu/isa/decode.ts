@@ -228,7 +228,7 @@ export class Decoder {
 
   private immediateOperand(operand: string, insn: Insn): boolean {
     const kind = operand[0];
-    if (kind !== 'I' && kind !== 'J' && kind !== 'O' && kind !== 'A') return true;
+    if (kind !== 'I' && kind !== 'J' && kind !== 'O' && operand !== 'Ap') return true;
     let bytes: number;
     if (kind === 'O') {
       insn.memory = true;

@@ -200,8 +200,8 @@ export const move: Family = (def) => {
   def('86 /r', 'xchg', 'Eb Gb', xchg, { lock: true });
   def('87 /r', 'xchg', 'Ev Gv', xchg, { lock: true });
   def('90', 'nop', '', () => {}, { rexB: 0 });
-  def('90', 'xchg', 'Zv rAX', xchg, { rexB: 1 });
-  for (let r = 1; r < 8; r++) def(hex(0x90 + r), 'xchg', 'Zv rAX', xchg);
+  // 90 with REX.B is XCHG R8, and the others are what they look like.
+  def('90+r', 'xchg', 'Zv rAX', xchg);
   def('0F C8+r', 'bswap', 'Zv', bswap);
   def('NP 0F 38 F0 /r', 'movbe', 'Gv Mv', movbe, { feature: 'MOVBE' });
   def('NP 0F 38 F1 /r', 'movbe', 'Mv Gv', movbe, { feature: 'MOVBE' });
