@@ -3,7 +3,7 @@ import { allOnes } from './io.js';
 import { type IrqLine, noLine } from './irq.js';
 import type { PciFace } from './pci.js';
 
-/** Header offsets of a type 00h function. [PCI 3.0 6.1] */
+/** Header offsets of a type 00h function. [PCI 6.1] */
 export const pciHeader = {
   vendorId: 0x00,
   deviceId: 0x02,
@@ -22,7 +22,7 @@ export const pciHeader = {
   interruptPin: 0x3d,
 } as const;
 
-/** Command register bits. [PCI 3.0 6.2.2] */
+/** Command register bits. [PCI 6.2.2] */
 export const pciCommand = {
   ioSpace: 1 << 0,
   memorySpace: 1 << 1,
@@ -32,7 +32,7 @@ export const pciCommand = {
   interruptDisable: 1 << 10,
 } as const;
 
-/** Status register bits. [PCI 3.0 6.2.3] */
+/** Status register bits. [PCI 6.2.3] */
 export const pciStatus = {
   interrupt: 1 << 3,
   capabilities: 1 << 4,
@@ -80,7 +80,7 @@ export interface PciConfigEvents {
 
 /**
  * Configuration space of a function, as masks: each bit is fixed, written by the guest or cleared by
- * writing one to it. BARs size themselves because their low bits are fixed. [PCI 3.0 6.2.5.1]
+ * writing one to it. BARs size themselves because their low bits are fixed. [PCI 6.2.5.1]
  */
 export class PciConfigSpace implements PciFace {
   // Fixed configuration.
@@ -162,7 +162,7 @@ export class PciConfigSpace implements PciFace {
 
   /**
    * Appends a capability and says where it stands. `body` is what follows the two header bytes;
-   * `writable` its write mask. [PCI 3.0 6.7]
+   * `writable` its write mask. [PCI 6.7]
    */
   addCapability(id: number, body: Uint8Array, writable?: Uint8Array): number {
     const at = this.nextCapability;
@@ -208,7 +208,7 @@ export class PciConfigSpace implements PciFace {
     return this.bases[index];
   }
 
-  /** Raises or drops INTx#; command bit 10 keeps it off the line. [PCI 3.0 6.2.2] */
+  /** Raises or drops INTx#; command bit 10 keeps it off the line. [PCI 6.2.2] */
   setIntx(high: boolean): void {
     this.intx = high;
     const status = this.get(pciHeader.status, 1) & ~pciStatus.interrupt;

@@ -18,7 +18,7 @@ test('a valid option ROM: signature, length, checksum', () => {
   assert.equal(view.getUint16(0x18, true), 0);
 });
 
-test('a PnP expansion header with a bootstrap entry vector [PnP BIOS 1.0a 3.2]', () => {
+test('a PnP expansion header with a bootstrap entry vector [PnP 3.2]', () => {
   const pnp = view.getUint16(0x1a, true);
   assert.equal(String.fromCharCode(...rom.subarray(pnp, pnp + 4)), '$PnP');
   assert.equal(rom[pnp + 4], 1);

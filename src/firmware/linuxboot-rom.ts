@@ -2,12 +2,12 @@
  * The option ROM by which SeaBIOS boots the kernel that fw_cfg holds. SeaBIOS has no code of its own
  * for that: it runs every ROM it finds in a fw_cfg file `genroms/...`, and boots from the bootstrap
  * entry vector (BEV) of one whose path stands in the file `bootorder`. [SeaBIOS src/optionroms.c],
- * [PnP BIOS 1.0a 3.2]
+ * [PnP 3.2]
  *
  * The BEV fetches initrd, command line, kernel and setup code by fw_cfg DMA, which takes physical
- * addresses: real mode is enough. Then it enters the setup code by the 16-bit boot protocol [Linux
- * Documentation/x86/boot.rst, "Running the kernel"]. Addresses and sizes are items of fw_cfg too:
- * whoever fills them (linux-loader/fw-cfg-kernel.ts) has already patched the setup header.
+ * addresses: real mode is enough. Then it enters the setup code by the 16-bit boot protocol [boot.rst
+ * "Running the kernel"]. Addresses and sizes are items of fw_cfg too: whoever fills them
+ * (linux-loader/fw-cfg-kernel.ts) has already patched the setup header.
  *
  * ```
  * frame at SS:BP           FWCfgDmaAccess, big-endian

@@ -19,7 +19,7 @@ function picture(map: MemoryMap): string {
     .join('');
 }
 
-test('identity and reset values [440FX 3.2]', () => {
+test('identity and reset values [PMC 3.2]', () => {
   const { pmc } = bridge();
   assert.equal(pmc.pci.configRead(0, 4), 0x1237_8086);
   assert.equal(pmc.pci.configRead(4, 4), 0x0280_0006);
@@ -40,7 +40,7 @@ test('segments cover 0xC0000 to 0xFFFFF without a hole', () => {
   assert.equal(at, 0x100000);
 });
 
-test('each PAM nibble moves its own segment [440FX 3.2.18]', () => {
+test('each PAM nibble moves its own segment [PMC 3.2.18]', () => {
   const { pmc, last } = bridge();
   const nibbles = [
     [0x59, 0x30, '------------b'],
@@ -75,7 +75,7 @@ test('reserved PAM bits stay zero', () => {
   assert.equal(pmc.pci.configRead(0x58, 4), 0x3333_30ff);
 });
 
-test('SMRAM opens, closes to data and locks [440FX 3.2.22]', () => {
+test('SMRAM opens, closes to data and locks [PMC 3.2.22]', () => {
   const { pmc, last } = bridge();
   pmc.pci.configWrite(0x72, 1, 0x48);
   assert.equal(pmc.pci.configRead(0x72, 1), 0x4a);

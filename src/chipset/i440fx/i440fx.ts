@@ -102,7 +102,7 @@ export class I440fx implements Device<I440fxState> {
     }
   }
 
-  /** DLCK closes the window and stays. [440FX 3.2.22] */
+  /** DLCK closes the window and stays. [PMC 3.2.22] */
   private applyLock(): void {
     const control = this.pci.get(SMRAM, 1);
     const locked = (control & smram.lock) !== 0;

@@ -1,4 +1,4 @@
-/** 82441FX PCI and Memory Controller (PMC), data sheet 290549. [440FX 3.2] */
+/** 82441FX PCI and Memory Controller (PMC), data sheet 290549. [PMC 3.2] */
 
 export const identity = {
   vendorId: 0x8086,
@@ -10,9 +10,9 @@ export const identity = {
   subsystemId: 0x1100,
 } as const;
 
-/** PCICMD bits fixed at one: bus master and memory. [440FX 3.2.3] */
+/** PCICMD bits fixed at one: bus master and memory. [PMC 3.2.3] */
 export const PCICMD_RESET = 0x0006;
-/** PCISTS: medium DEVSEL timing, fast back-to-back. [440FX 3.2.4] */
+/** PCISTS: medium DEVSEL timing, fast back-to-back. [PMC 3.2.4] */
 export const PCISTS_RESET = 0x0280;
 
 /** Registers of the chip's own: offset, width, reset value, bits that can be written. */
@@ -32,7 +32,7 @@ export const plainRegisters: readonly [number, 1 | 2 | 4, number, number][] = [
   [0x90, 1, 0x00, 0xff], // ERRCMD
 ];
 
-/** PAM0-6: a nibble for each segment, 0 for PCI. [440FX 3.2.18] */
+/** PAM0-6: a nibble for each segment, 0 for PCI. [PMC 3.2.18] */
 export const PAM0 = 0x59;
 export const PAM_COUNT = 7;
 export const pam = { readEnable: 1, writeEnable: 2 } as const;
@@ -40,7 +40,7 @@ export const pam = { readEnable: 1, writeEnable: 2 } as const;
 export const PAM0_WRITABLE = 0x30;
 export const PAM_WRITABLE = 0x33;
 
-/** SMRAM control. [440FX 3.2.22] */
+/** SMRAM control. [PMC 3.2.22] */
 export const SMRAM = 0x72;
 export const smram = {
   /** DBASESEG: A0000-BFFFF, fixed. */

@@ -1,4 +1,4 @@
-/** 82093AA I/O APIC, data sheet 290566. [IOAPIC 3.0] */
+/** 82093AA I/O APIC, data sheet 290566. [IOAPIC] */
 
 export const IOAPIC_BASE = 0xfec0_0000;
 export const IOAPIC_SIZE = 0x1000;

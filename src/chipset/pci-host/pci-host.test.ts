@@ -52,7 +52,7 @@ test('absent functions, other buses and a clear enable bit read as all ones', ()
   assert.equal(host.read(1, 3, 2), 0xffff);
 });
 
-test('bytes and words at 0xCF8 pass through [440FX 3.2.1]', () => {
+test('bytes and words at 0xCF8 pass through [PMC 3.2.1]', () => {
   const { host, passed } = board();
   host.write(0, 0, 4, 0x8000_0000);
   host.write(0, 1, 1, 6);

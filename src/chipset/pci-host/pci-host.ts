@@ -28,7 +28,7 @@ enum Region {
 
 /**
  * Ports 0xCF8 and 0xCFC. Byte and word accesses to the address register pass through to the bus
- * [440FX 3.2.1]: the reset control register of the PIIX at 0xCF9 lives behind it (`behind`, offsets
+ * [PMC 3.2.1]: the reset control register of the PIIX at 0xCF9 lives behind it (`behind`, offsets
  * counted from 0xCF8).
  */
 export class PciHost implements Device<PciHostState>, IoFace {

@@ -1,4 +1,4 @@
-/** PCI configuration mechanism #1. [PCI 3.0 3.2.2.3.2], [440FX 3.2] */
+/** PCI configuration mechanism #1. [PCI 3.2.2.3.2], [PMC 3.2] */
 
 /** CONFADD, a register for dword accesses only. */
 export const CONFIG_ADDRESS_PORT = 0xcf8;

@@ -64,7 +64,7 @@ test('what SeaBIOS does: PMBA and PMREGMISC move the ports', () => {
   assert.equal(events.at(-1), 0x4000);
 });
 
-test('the PM timer counts at 3.579545 MHz in 24 or 32 bits [ACPI 1.0 4.7.3.3]', () => {
+test('the PM timer counts at 3.579545 MHz in 24 or 32 bits [ACPI 4.8.3.3]', () => {
   const { pm, clock } = board();
   clock.ns = 1e9;
   assert.equal(pm.read(0, TMR, 4), PM_TIMER_HZ);

@@ -1,6 +1,6 @@
 /**
  * 82371AB (PIIX4) function 3, power management, data sheet 290562; what its registers mean is in
- * ACPI 1.0, chapter 4.7.
+ * [ACPI 4.8].
  */
 
 export const identity = {
@@ -65,7 +65,7 @@ export const CONTROL_STORED =
 /** SUS_TYP 000: soft off, the `_S5` of this board as of QEMU's. */
 export const SLEEP_SOFT_OFF = 0;
 
-/** PMTMR counts at this rate. [ACPI 1.0 4.7.3.3] */
+/** PMTMR counts at this rate. [ACPI 4.8.3.3] */
 export const PM_TIMER_HZ = 3_579_545;
 
 /** APMC and APMS. [PIIX4 7.3] */
