@@ -50,7 +50,7 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ...file('firmware'),
     ...(append === undefined ? {} : { append }),
     devices: args.all('device').map(parseDevice),
-    trace: args.all('trace').flatMap(parseTrace),
+    trace: traceWords(args),
   };
 }
 
@@ -80,6 +80,8 @@ function parseDevice(text: string): DeviceConfig {
   return { name, options };
 }
 
-function parseTrace(text: string): TraceKind[] {
-  return text.split(',').map((word) => parseWord('--trace', word, [...traceKinds]));
+/** `--trace` may be repeated, and may list several kinds. */
+export function traceWords(args: ParsedArgs): TraceKind[] {
+  const words = args.all('trace').flatMap((text) => text.split(','));
+  return words.map((word) => parseWord('--trace', word, [...traceKinds]));
 }

@@ -9,7 +9,7 @@ import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from './arg
 import { openEngine } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
-import { engineChoice, machineConfig, machineFlags } from './machine-flags.js';
+import { engineChoice, machineConfig, machineFlags, traceWords } from './machine-flags.js';
 import { stderrLog } from './stderr-log.js';
 import { openTerminal, type Terminal } from './terminal.js';
 import type { Verb } from './verb.js';
@@ -124,7 +124,7 @@ async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machi
   if (clash !== undefined) {
     throw usageError(`--${clash} with --load: the saved machine says that itself`);
   }
-  return loadMachine(readInput('--load', saved), host);
+  return loadMachine(readInput('--load', saved), host, traceWords(args));
 }
 
 function statusOf(outcome: Outcome, ending: Ending): number {

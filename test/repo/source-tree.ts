@@ -30,9 +30,10 @@ function existing(path: string): boolean {
 /** Paths of modules a TypeScript file imports from this repository, resolved to its `.ts` files. */
 export function importsOf(path: string, text: string): string[] {
   const found = text.matchAll(
-    /^\s*(?:import|export)\s[^;]*?from\s+'(\.[^']+)'|import\('(\.[^']+)'\)/gm,
+    /^\s*(?:import|export)\s[^;]*?from\s+'([.#][^']+)'|import\('([.#][^']+)'\)/gm,
   );
-  return [...found].map((match) =>
-    join(dirname(path), (match[1] ?? match[2])!).replace(/\.js$/, '.ts'),
-  );
+  return [...found].map((match) => {
+    const target = (match[1] ?? match[2])!.replace(/\.js$/, '.ts');
+    return target.startsWith('#') ? target.slice(1) : join(dirname(path), target);
+  });
 }

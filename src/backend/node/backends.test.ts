@@ -11,10 +11,10 @@ import { StreamChar } from './stream-char.js';
 const text = (value: string) => new TextEncoder().encode(value);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test('the host clock goes on from where it was told to and never goes back', () => {
-  const clock = new HostClock(5e9);
+test('the host clock starts at zero and never goes back', () => {
+  const clock = new HostClock();
   let before = clock.nowNs();
-  assert.ok(before >= 5e9 && before < 6e9);
+  assert.ok(before >= 0 && before < 1e9);
   for (let i = 0; i < 1000; i++) {
     const now = clock.nowNs();
     assert.ok(now >= before && Number.isInteger(now));

@@ -8,11 +8,8 @@ export class HostClock implements Clock {
   private readonly originMs = performance.now();
   private readonly wallOriginMs = Date.now();
 
-  /** `startNs` is where a machine that is loaded from a snapshot goes on. */
-  constructor(private readonly startNs = 0) {}
-
   nowNs(): number {
-    return this.startNs + Math.floor((performance.now() - this.originMs) * 1e6);
+    return Math.floor((performance.now() - this.originMs) * 1e6);
   }
 
   wallMs(): number {
