@@ -28,11 +28,11 @@ const layerOf = (path: string) => path.split('/')[1]!;
 /** The folder of one chip: `src/chipset/pit8254`. */
 const chipOf = (path: string) => path.split('/').slice(0, 3).join('/');
 
-function modules(): Map<string, string[]> {
+function modules(atRunTime = false): Map<string, string[]> {
   const files = sourceFiles().filter(
     (path) => /^src\/.*\.ts$/.test(path) && !path.startsWith('src/cpu/runtime/'),
   );
-  return new Map(files.map((path) => [path, importsOf(path, read(path))]));
+  return new Map(files.map((path) => [path, importsOf(path, read(path), atRunTime)]));
 }
 
 test('every folder of src is a layer', () => {
@@ -69,7 +69,8 @@ test('a device imports base and device only, and no other chip', () => {
 });
 
 test('imports have no cycles', () => {
-  const graph = modules();
+  // Two files may describe their types by each other's; what runs may not.
+  const graph = modules(true);
   const done = new Set<string>();
   const visit = (path: string, trail: string[]): void => {
     assert.ok(!trail.includes(path), `a cycle: ${[...trail, path].join(' -> ')}`);

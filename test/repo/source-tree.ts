@@ -27,13 +27,18 @@ function existing(path: string): boolean {
   }
 }
 
-/** Paths of modules a TypeScript file imports from this repository, resolved to its `.ts` files. */
-export function importsOf(path: string, text: string): string[] {
+/**
+ * Paths of modules a TypeScript file imports from this repository, resolved to its `.ts` files;
+ * with `atRunTime` without those it imports types from only.
+ */
+export function importsOf(path: string, text: string, atRunTime = false): string[] {
   const found = text.matchAll(
-    /^\s*(?:import|export)\s[^;]*?from\s+'([.#][^']+)'|import\('([.#][^']+)'\)/gm,
+    /^\s*(?:import|export)\s+(type\s)?[^;]*?from\s+'([.#][^']+)'|import\('([.#][^']+)'\)/gm,
   );
-  return [...found].map((match) => {
-    const target = (match[1] ?? match[2])!.replace(/\.js$/, '.ts');
-    return target.startsWith('#') ? target.slice(1) : join(dirname(path), target);
-  });
+  return [...found]
+    .filter(([, type]) => !(atRunTime && type !== undefined))
+    .map((match) => {
+      const target = (match[2] ?? match[3])!.replace(/\.js$/, '.ts');
+      return target.startsWith('#') ? target.slice(1) : join(dirname(path), target);
+    });
 }
