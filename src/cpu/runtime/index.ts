@@ -1,4 +1,7 @@
 // Every function that generated code or the run loop calls.
+export { after_step, handle_events } from './events';
+export { enter_run, leave_run, lock_begin, lock_end } from './exclusive';
+export { init_cpu, reset_cpu } from './reset';
 export { raise, raise_gp0, raise_nm, raise_ss0, raise_ud, set_fault } from './fault';
 export { commit, fetch_probe, probe_read, probe_rmw, probe_write } from './mmu';
 export { after_restore, read_flags, set_activity, update_debug, update_mode, write_flags } from './mode';
@@ -31,3 +34,8 @@ export { pcmpestri, pcmpestrm, pcmpistri, pcmpistrm } from './sse42';
 export { cmps, ins, lods, movs, outs, scas, stos } from './string';
 export { read_base, swapgs, syscall, sysenter, sysexit, sysret, write_base } from './syscall';
 export { rdpmc, rdtsc, rdtscp } from './tsc';
+export { call_far, jmp_far, ret_far } from './far';
+export { int1, int3, int_n, into } from './interrupt';
+export { iret } from './iret';
+export { lldt, load_seg, ltr, seg_check } from './segment';
+export { lar, lsl, verr, verw } from './verify';

@@ -2,7 +2,7 @@ import { CPU, unwind } from './env';
 import { set_fault } from './fault';
 import {
   ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, BOUNCE, BOUNCE_BYTES, BOUNCE_LINEAR, BOUNCE_PHYS1,
-  BOUNCE_PHYS2, CR0, CR4, DEBUG_HITS, DR, EFER, EVENT, EVENT_DEBUG, FLAT_SS, LINEAR_MASK, PHYS_MAP,
+  BOUNCE_PHYS2, CR0, CR4, DEBUG_HITS, DR, EFER, EVENT, EVENT_DEBUG, FLAT, FLAT_SS, LINEAR_MASK, PHYS_MAP,
   PHYS_READ, PHYS_WRITE, SEGMENT_SIZE, SEGMENTS, SS, TLB, TLB_ADDEND, TLB_BASE, TLB_FETCH, TLB_READ,
   TLB_TABLE_SIZE, TLB_WRITE,
 } from './generated-layout';
@@ -17,7 +17,7 @@ import { walk, walk_dirty, walk_flags, walk_identity, walk_physical, walk_rights
 /** `resolve` found no memory: the bus answers at walk_physical. */
 const BUS: i32 = -1;
 
-const FLAT_SEGMENT: i32 = SEGMENTS + FLAT_SS * SEGMENT_SIZE - SEGMENT_SIZE;
+const FLAT_SEGMENT: i32 = SEGMENTS + FLAT * SEGMENT_SIZE;
 
 /** Whether any data breakpoint lies in the page. */
 function watched(linear: u64): bool {
@@ -260,8 +260,8 @@ export function table_for(cpl: i32, lifted: bool): i32 {
   return lifted ? TABLE_SUPERVISOR : system_table();
 }
 
-function read_or_raise(linear: u64, size: i32, table: i32): usize {
-  const place = read_place(linear, size, table, FLAT_SEGMENT);
+function read_or_raise(linear: u64, size: i32, table: i32, seg: i32): usize {
+  const place = read_place(linear, size, table, seg);
   if (place == 0) unwind();
   return place;
 }
@@ -282,14 +282,14 @@ function system_linear(linear: u64): u64 {
 /** Reads through a given table of the TLB; `linear` is already truncated. */
 // @ts-ignore: decorator
 @inline
-export function table_read<T>(linear: u64, table: i32): T {
+export function table_read<T>(linear: u64, table: i32, seg: i32 = FLAT_SEGMENT): T {
   if (table != TABLE_ALIGNED) {
     const entry = tlb_entry(CPU + TLB + table * TLB_TABLE_SIZE, linear);
     if (load<u64>(entry, TLB_READ) == ((linear + (sizeof<T>() - 1)) & ~0xfff)) {
       return load<T>((linear as u32) + load<u32>(entry, TLB_ADDEND));
     }
   }
-  return load<T>(read_or_raise(linear, sizeof<T>() as i32, table));
+  return load<T>(read_or_raise(linear, sizeof<T>() as i32, table, seg));
 }
 
 // @ts-ignore: decorator
