@@ -243,10 +243,8 @@ function debug_register(n: i32): i32 {
     n += 2;
   }
   check_cpl0();
-  const dr7 = load<u64>(CPU, DR7);
-  if (dr7 & DR7_GD) {
+  if (load<u64>(CPU, DR7) & DR7_GD) {
     store<u64>(CPU, load<u64>(CPU, DR6) | DR6_BD, DR6);
-    store<u64>(CPU, dr7 & ~DR7_GD, DR7);
     raise(DB, 0, 0);
   }
   return n;
