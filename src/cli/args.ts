@@ -66,7 +66,7 @@ export function suggestion(name: string, known: readonly string[], prefix = ''):
   const near = known
     .map((word) => ({ word, distance: editDistance(name, word) }))
     .sort((a, b) => a.distance - b.distance)[0];
-  if (near === undefined || near.distance > Math.max(1, name.length / 3)) return '';
+  if (near === undefined || near.distance > Math.max(2, name.length / 3)) return '';
   return `; did you mean ${prefix}${near.word}?`;
 }
 
