@@ -122,7 +122,8 @@ function arm_step(): i32 {
   let step = STEP_ARMED;
   if (flags & F_TF) step |= STEP_TF;
   if (event & (EVENT_SHADOW | EVENT_SHADOW_SS)) step |= STEP_SHADOW;
-  clear_event(EVENT_SHADOW | EVENT_SHADOW_SS);
+  // RECHECK brings us back here even when the instruction leaves by an exit.
+  store<i32>(CPU, (event & ~(EVENT_SHADOW | EVENT_SHADOW_SS)) | EVENT_RECHECK, EVENT);
   if (flags & F_RF) {
     // RF is cleared by the successful instruction, unless it loads RF itself.
     step |= STEP_RF;
@@ -133,11 +134,11 @@ function arm_step(): i32 {
   return ONE_INSTRUCTION;
 }
 
-/** One instruction was run alone and completed. */
+/** One instruction was run alone; when it faulted, nothing follows. */
 export function after_step(): void {
   const step = load<i32>(CPU, STEP);
   store<i32>(CPU, 0, STEP);
-  if (!(step & STEP_TF)) return;
+  if (!(step & STEP_TF) || events() & EVENT_EXCEPTION) return;
   // mov ss: no trap between it and the next instruction [SDM 3A 6.8.3].
   if (events() & EVENT_SHADOW_SS) return;
   store<i32>(CPU, load<i32>(CPU, DEBUG_HITS) | 0x4000, DEBUG_HITS);

@@ -3,13 +3,13 @@ import { set_fault } from './fault';
 import {
   ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE, BOUNCE, BOUNCE_BYTES, BOUNCE_LINEAR, BOUNCE_PHYS1,
   BOUNCE_PHYS2, CR0, CR4, DEBUG_HITS, DR, EFER, EVENT, EVENT_DEBUG, FLAT, FLAT_SS, LINEAR_MASK, PHYS_MAP,
-  PHYS_READ, PHYS_WRITE, SEGMENT_SIZE, SEGMENTS, SS, TLB, TLB_ADDEND, TLB_BASE, TLB_FETCH, TLB_READ,
+  PHYS_READ, PHYS_WRITE, SEGMENT_SIZE, SEGMENTS, SS, TLB, TLB_ADDEND, TLB_BASE, TLB_FETCH, TLB_FLAGS, TLB_READ,
   TLB_TABLE_SIZE, TLB_WRITE,
 } from './generated-layout';
 import { a20, before_store, bus_read, bus_write, log_write, phys_word } from './physical';
 import {
   AC, BOUNCE_FIRST, BOUNCE_MMIO, BREAKPOINTS, CR0_PG, CR4_SMAP, EFER_LMA, GP, SS_FAULT,
-  TABLE_ALIGNED, TABLE_SMAP, TABLE_SUPERVISOR, TABLE_USER, UD,
+  TABLE_ALIGNED, TABLE_SMAP, TABLE_SUPERVISOR, TABLE_USER, TLBF_WRITABLE, UD,
 } from './private';
 import { tlb_entry, tlb_insert } from './tlb';
 import { walk, walk_dirty, walk_flags, walk_identity, walk_physical, walk_rights } from './walk';
@@ -73,8 +73,10 @@ function resolve(linear: u64, access: i32, table: i32): i32 {
 function place_of(linear: u64, access: i32, table: i32): i32 {
   if (table != TABLE_ALIGNED) {
     const entry = tlb_entry(CPU + TLB + table * TLB_TABLE_SIZE, linear);
-    const tag = access == ACCESS_WRITE ? load<u64>(entry, TLB_WRITE) : load<u64>(entry, TLB_READ);
-    if (tag == (linear & ~0xfff)) return (linear as i32) + load<i32>(entry, TLB_ADDEND);
+    const fits = load<u64>(entry, TLB_READ) == (linear & ~0xfff);
+    if (fits && (access == ACCESS_READ || load<i32>(entry, TLB_FLAGS) & TLBF_WRITABLE)) {
+      return (linear as i32) + load<i32>(entry, TLB_ADDEND);
+    }
   }
   return resolve(linear, access, table);
 }

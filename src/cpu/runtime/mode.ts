@@ -1,13 +1,13 @@
 import { CPU } from './env';
 import { read_eflags, write_status_flags } from './flags';
 import {
-  CODE_BASE, CODE_MODE, CODE_TAG, CPL, CR0, CR3, CR4, CS, DR, EFER, EFLAGS, ES, EVENT, EVENT_INACTIVE,
+  CODE_BASE, CODE_MODE, CODE_TAG, CPL, CR0, CR3, CR4, CS, DELIVERING, DR, EFER, EFLAGS, ES, EVENT, EVENT_INACTIVE,
   EVENT_RECHECK, EVENT_STEP, ACTIVITY, FLAT_SS, FS, GS, LINEAR_MASK, MMX_TRAP, SEG_ATTRIBUTES, SEG_BASE, SEG_CHECK,
   SEG_LIMIT, SEGMENT_SIZE, SEGMENTS, SP_MASK, SS, SSE_TRAP, STACK_SEGMENT, TLB, TLB_BASE, TLB_TABLE_SIZE, X87_TRAP,
 } from './generated-layout';
 import {
-  BREAKPOINTS, CR0_AM, CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR4_OSFXSR, CR4_PAE, EFER_LMA, F_AC, F_IF, F_RF,
-  F_STATUS, F_TF, F_VM, IRQ_WAITING, TABLE_ALIGNED, TABLE_SMAP, TABLE_SUPERVISOR, TABLE_USER,
+  BOUNCE_MMIO, BREAKPOINTS, CR0_AM, CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR4_OSFXSR, CR4_PAE, EFER_LMA, EXT, F_AC, F_IF, F_RF,
+  F_STATUS, F_TF, F_VM, IRQ_WAITING, STEP, TABLE_ALIGNED, TABLE_SMAP, TABLE_SUPERVISOR, TABLE_USER,
 } from './private';
 import { system_table } from './mmu';
 import { flush_tlb_all, tlb_init } from './tlb';
@@ -153,6 +153,10 @@ export function update_debug(): void {
 /** After the whole state was written from outside: everything derived from it. */
 export function after_restore(): void {
   tlb_init();
+  store<i32>(CPU, 0, STEP);
+  store<i32>(CPU, 0, EXT);
+  store<i32>(CPU, 0, BOUNCE_MMIO);
+  store<i32>(CPU, -1, DELIVERING);
   if (load<u64>(CPU, CR0) & CR0_PG && load<u64>(CPU, CR4) & CR4_PAE && !long_mode()) {
     load_pdptes(load<u64>(CPU, CR3));
   }

@@ -94,6 +94,8 @@ export const PHYSICAL_BITS: i32 = 40;
 /** TLB_FLAGS beside TLBF_GLOBAL: part of a 2 or 4 MiB page, of a 1 GiB page. */
 export const TLBF_LARGE: i32 = 2;
 export const TLBF_HUGE: i32 = 4;
+/** Stores are allowed and need no walk; the write tag is missing because the page holds code. */
+export const TLBF_WRITABLE: i32 = 8;
 
 /** Tables of the TLB; also how an access is made. */
 export const TABLE_USER: i32 = 0;

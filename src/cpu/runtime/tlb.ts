@@ -4,7 +4,7 @@ import {
   TLB_FETCH, TLB_FLAGS, TLB_READ, TLB_TABLE_SIZE, TLB_TABLES, TLB_USED, TLB_WRITE, TLBF_GLOBAL,
   VCPU_AREA, VCPU_STRIDE, VM_VCPUS,
 } from './generated-layout';
-import { TLBF_HUGE, TLBF_LARGE } from './private';
+import { TLBF_HUGE, TLBF_LARGE, TLBF_WRITABLE } from './private';
 
 const WORDS: i32 = TLB_ENTRIES >> 6;
 /** Bit (linear >> 22) & 1023: a part of a large page of that 4 MiB may be in the TLB. */
@@ -125,6 +125,7 @@ export function tlb_insert(table: i32, linear: u64, rights: i32, map: u32, physi
   store<i32>(entry, flags, TLB_FLAGS);
   if (!(rights & 2) || !(map & PHYS_WRITE)) return;
   if ((map & PHYS_LOG) && !(load<u32>(physical_word) & PHYS_DIRTY)) return;
+  if (rights & 1) store<i32>(entry, flags | TLBF_WRITABLE, TLB_FLAGS);
   const code = code_page(place);
   if (!load<u32>(code, 4)) atomic.store<u32>(code, 1, 4);
   atomic.store<u64>(entry, page, TLB_WRITE);
