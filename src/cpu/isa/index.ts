@@ -11,6 +11,8 @@ import { shifts } from './shift.js';
 import { strings } from './string.js';
 import { system } from './system.js';
 import { buildTable } from './table.js';
+import { x87 } from './x87.js';
+import { extendedState } from './xsave.js';
 
 export const instructionTable = buildTable({
   move,
@@ -24,4 +26,6 @@ export const instructionTable = buildTable({
   segments,
   system,
   crypto,
+  x87,
+  extendedState,
 });

@@ -12,7 +12,20 @@ export {
   sse_arith, sse_comi, sse_compare, sse_convert, sse_dot, sse_from_int, sse_from_int32s,
   sse_reciprocal, sse_round, sse_to_int, sse_to_int32s,
 } from './sse-fp';
-export { set_mxcsr } from './xsave';
+export {
+  x87_arith, x87_arith_memory, x87_compare, x87_compare_flags, x87_compare_memory, x87_exchange, x87_free,
+  x87_load, x87_load_register, x87_move_if, x87_store, x87_store_register, x87_test, x87_turn,
+} from './x87-arith';
+export {
+  x87_clear, x87_init, x87_load_environment, x87_restore, x87_save, x87_set_control,
+  x87_store_environment,
+} from './x87-environment';
+export {
+  x87_constant, x87_examine, x87_extract, x87_remainder, x87_scale, x87_sign, x87_unary,
+} from './x87-special';
+export { x87_pending } from './x87-state';
+export { x87_transcendental } from './x87-transcendental';
+export { fxrstor, fxsave, set_mxcsr, xinuse, xrstor, xsave } from './xsave';
 export {
   aesdec, aesdeclast, aesenc, aesenclast, aesimc, aeskeygenassist,
 } from './aes';

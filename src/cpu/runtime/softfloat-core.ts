@@ -62,6 +62,9 @@ export class Float {
   denormal: i32;
 }
 
+/** What unmasked overflow and underflow take from and add to the exponent. */
+const WRAP: i32 = 24576;
+
 const FLOATS: usize = <usize>RUNTIME_PRIVATE_END - 0x200;
 
 /** The n-th of the vCPU's sixteen scratch numbers. */
@@ -258,9 +261,9 @@ export function roundSig(f: Float, drop: i32): u64 {
 
 /**
  * Rounds a finite r to `prec` bits and exponents emin..emax, with gradual underflow, tininess detected after
- * rounding, and masked responses. An unmasked overflow or underflow leaves the exponent wrapped by 24576,
- * as the x87 delivers it [SDM 1 8.5.4, 8.5.5]; SSE discards the result then. A denormal result keeps emin
- * and a clear top bit.
+ * rounding, and masked responses. An unmasked overflow or underflow leaves the exponent wrapped as the x87
+ * delivers it, or infinity or zero where FSCALE went beyond even that [SDM 1 8.5.4, 8.5.5]; SSE discards
+ * the result then. A denormal result keeps emin and a clear top bit.
  */
 export function roundTo(r: Float, prec: i32, emin: i32, emax: i32): void {
   Fp.inexact = false;
@@ -274,24 +277,25 @@ export function roundTo(r: Float, prec: i32, emin: i32, emax: i32): void {
     exp++;
   }
   if (exp < emin) {
-    if (!(Fp.masks & UE)) {
-      Fp.flags |= UE;
-      exp += 24576;
-    } else if (Fp.ftz) {
+    const masked = (Fp.masks & UE) != 0;
+    if (!masked) Fp.flags |= UE;
+    if (masked ? Fp.ftz : exp + WRAP < emin) {
       Fp.flags |= UE | PE;
       setZero(r, r.sign);
       return;
-    } else {
+    }
+    if (masked) {
       kept = roundSig(r, drop + emin - r.exp);
       exp = emin;
       if (Fp.inexact) Fp.flags |= UE;
-    }
+    } else exp += WRAP;
   } else if (exp > emax) {
+    const masked = (Fp.masks & OE) != 0;
     Fp.flags |= OE;
-    if (Fp.masks & OE) {
+    if (masked || exp - WRAP > emax) {
       Fp.flags |= PE;
       Fp.inexact = true;
-      Fp.up = Fp.rc == NEAREST || Fp.rc == (r.sign ? DOWN : UP);
+      Fp.up = !masked || Fp.rc == NEAREST || Fp.rc == (r.sign ? DOWN : UP);
       if (Fp.up) setInfinite(r, r.sign);
       else {
         r.exp = emax;
@@ -299,7 +303,7 @@ export function roundTo(r: Float, prec: i32, emin: i32, emax: i32): void {
       }
       return;
     }
-    exp -= 24576;
+    exp -= WRAP;
   }
   if (Fp.inexact) Fp.flags |= PE;
   r.exp = exp;

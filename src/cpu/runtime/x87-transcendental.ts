@@ -1,0 +1,4 @@
+/** x87 transcendental functions. */
+export function x87_transcendental(what: i32): void {
+  what;
+}
