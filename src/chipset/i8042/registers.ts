@@ -30,7 +30,7 @@ export const OUTPUT_NOT_RESET = 1 << 0;
 export const OUTPUT_A20 = 1 << 1;
 export const OUTPUT_KEYBOARD_IRQ = 1 << 4;
 export const OUTPUT_AUX_IRQ = 1 << 5;
-export const OUTPUT_RESET = 0xc0 | OUTPUT_A20 | OUTPUT_NOT_RESET;
+export const OUTPUT_RESET = 0xcc | OUTPUT_A20 | OUTPUT_NOT_RESET;
 
 /** Commands, written at the command port. */
 export const Command = {
