@@ -231,6 +231,15 @@ export const system: Family = (def) => {
   const randomBits = { writes: 'OSZAPC', native: 'random' } as const;
   def('0F C7 /6', 'rdrand', 'Rv', random('rdrand'), { ...randomBits, feature: 'RDRAND' });
   def('0F C7 /7', 'rdseed', 'Rv', random('rdseed'), { ...randomBits, feature: 'RDSEED' });
+  const rdpid: Semantic = (s) => {
+    const id = s.state('i64.load', L.MSR_TSC_AUX);
+    s.write(s.operands[0]!, s.size === 64 ? id : s.wrap(id));
+  };
+  def('F3 0F C7 /7', 'rdpid', 'Ry', rdpid, {
+    ...wide,
+    native: 'another processor',
+    feature: 'RDPID',
+  });
 
   ['nta', 't0', 't1', 't2'].forEach((hint, n) => {
     def(`0F 18 /${n}`, `prefetch${hint}`, 'Mb', nothing, { feature: 'SSE' });

@@ -86,8 +86,14 @@ export function check_umip(): void {
   if (load<u64>(CPU, CR4) & CR4_UMIP) check_cpl0();
 }
 
-export function read_cr(n: i32): u64 {
+/** Control registers that do not exist are #UD before anything else. */
+function check_cr(n: i32): void {
+  if (n != 0 && n != 2 && n != 3 && n != 4 && n != 8) raise_ud();
   check_cpl0();
+}
+
+export function read_cr(n: i32): u64 {
+  check_cr(n);
   switch (n) {
     case 0:
       return load<u64>(CPU, CR0);
@@ -97,16 +103,13 @@ export function read_cr(n: i32): u64 {
       return load<u64>(CPU, CR3);
     case 4:
       return load<u64>(CPU, CR4);
-    case 8:
-      return (apic_read(TPR) >> 4) & 15;
   }
-  raise_ud();
-  return 0;
+  return (apic_read(TPR) >> 4) & 15;
 }
 
 /** MOV to CRn. In 32-bit code the upper half of `value` is 0. */
 export function write_cr(n: i32, value: u64): void {
-  check_cpl0();
+  check_cr(n);
   switch (n) {
     case 0:
       write_cr0(value);
@@ -120,13 +123,10 @@ export function write_cr(n: i32, value: u64): void {
     case 4:
       write_cr4(value);
       break;
-    case 8:
+    default:
       if (value >> 4 != 0) raise_gp0();
       store<u64>(CPU, value, CR8);
       apic_write(TPR, u32(value) << 4);
-      break;
-    default:
-      raise_ud();
   }
 }
 

@@ -33,7 +33,7 @@ import {
   TLB_WRITE,
 } from './generated-layout';
 import { commit, probe_read, probe_write } from './mmu';
-import { check_io } from './port';
+import { check_io, watch_port } from './port';
 import { seg_check } from './segment';
 
 const RAX = 0;
@@ -381,6 +381,7 @@ export function ins(size: i32, rep: i32, mask: u64): i32 {
     if (to == 0) return 0;
     store_element(to, size, io_in(port, size));
     if (bounced(to)) commit();
+    watch_port(port, size);
     move(RDI, 1, size, down, mask);
     count_down(rep, 1, mask);
     left--;
@@ -401,6 +402,7 @@ export function outs(size: i32, rep: i32, mask: u64, seg: i32): i32 {
     const from = probe_read(linear_of(seg, si), size, seg);
     if (from == 0) return 0;
     io_out(port, size, i32(load_element(from, size)));
+    watch_port(port, size);
     move(RSI, 1, size, down, mask);
     count_down(rep, 1, mask);
     left--;

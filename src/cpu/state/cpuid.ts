@@ -81,7 +81,7 @@ export const LEAF7_EBX = {
   SHA: 1 << 29,
 } as const;
 
-export const LEAF7_ECX = { UMIP: 1 << 2 } as const;
+export const LEAF7_ECX = { UMIP: 1 << 2, RDPID: 1 << 22 } as const;
 export const LEAF7_EDX = { FSRM: 1 << 4 } as const;
 export const LEAF_D1_EAX = { XSAVEOPT: 1 << 0, XSAVEC: 1 << 1, XGETBV_1: 1 << 2 } as const;
 
