@@ -15,7 +15,8 @@ declare const WebAssembly: {
 export type Runtime = Readonly<
   Record<
     | ('update_mode' | 'update_debug' | 'reset_cpu' | 'commit' | 'after_step' | 'int3' | 'into')
-    | ('int1' | 'flush_tlb_all' | 'flush_tlb_nonglobal' | 'after_restore' | 'raise_ud'),
+    | ('int1' | 'flush_tlb_all' | 'flush_tlb_nonglobal' | 'after_restore' | 'raise_ud')
+    | ('lock_begin' | 'lock_end' | 'enter_run' | 'leave_run'),
     () => void
   > &
     Record<'read_flags', () => bigint> &
@@ -58,8 +59,9 @@ export const CR0_PG = 1n << 31n;
 export const EFER_LONG = (1n << 8n) | (1n << 10n);
 
 export class TestCpu {
-  readonly ram = L.VCPU_AREA + L.VCPU_STRIDE;
-  readonly cpu = L.VCPU_AREA;
+  readonly ram = L.VCPU_AREA + 2 * L.VCPU_STRIDE;
+  readonly cpu: number;
+  readonly memory: { buffer: ArrayBufferLike };
   readonly view: DataView;
   readonly rt: Runtime;
   /** What interrupt_ack answers, in order. */
@@ -67,9 +69,13 @@ export class TestCpu {
   readonly mmio: string[] = [];
   mmioValue = 0;
 
-  constructor() {
+  /** `shared`: the memory of another vCPU of the same VM. */
+  constructor(index = 0, shared?: { buffer: ArrayBufferLike }) {
     const pages = (this.ram + RAM_BYTES) / 0x1_0000;
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
+    const memory =
+      shared ?? new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
+    this.memory = memory;
+    this.cpu = L.VCPU_AREA + index * L.VCPU_STRIDE;
     this.view = new DataView(memory.buffer);
     const env = {
       memory,
@@ -95,7 +101,8 @@ export class TestCpu {
       random_u32: () => 4,
     };
     this.rt = new WebAssembly.Instance(module, { env }).exports as Runtime;
-    this.view.setUint32(L.VM_VCPUS, 1, true);
+    this.setU32(L.VCPU_INDEX, index);
+    this.view.setUint32(L.VM_VCPUS, index + 1, true);
     this.view.setUint32(L.VM_A20, 1, true);
     for (let page = 0; page < RAM_BYTES >> 12; page++) {
       const flags = L.PHYS_READ | L.PHYS_WRITE;

@@ -183,7 +183,9 @@ export function read_flags(): i64 {
  */
 export function write_flags(value: i64, mask: i64): void {
   const old = read_eflags();
-  const flags = (old & ~(mask as u32)) | ((value as u32) & (mask as u32));
+  let flags = (old & ~(mask as u32)) | ((value as u32) & (mask as u32));
+  // RF only matters to execution breakpoints: without any, IRET need not step over an instruction.
+  if (!(load<i32>(CPU, BREAKPOINTS) & 0x10)) flags &= ~F_RF;
   if (mask & F_STATUS) write_status_flags(flags);
   store<u32>(CPU, (flags & ~F_STATUS) | 2, EFLAGS);
   const changed = old ^ flags;
