@@ -8,6 +8,8 @@ import { move } from './move.js';
 import { multiply } from './multiply.js';
 import { segments } from './segment.js';
 import { shifts } from './shift.js';
+import { sseConversions } from './sse-convert.js';
+import { sseFloat } from './sse-fp.js';
 import { strings } from './string.js';
 import { system } from './system.js';
 import { buildTable } from './table.js';
@@ -26,6 +28,8 @@ export const instructionTable = buildTable({
   segments,
   system,
   crypto,
+  sseFloat,
+  sseConversions,
   x87,
   extendedState,
 });
