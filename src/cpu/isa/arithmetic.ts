@@ -136,11 +136,7 @@ const cmpxchg: Semantic = (s) => {
   s.if(
     s.eq(old, wanted),
     () => s.write(dst, replacement),
-    () => {
-      // A 32-bit comparison that fails leaves the destination's upper half cleared too.
-      s.write(dst, old);
-      s.writeGpr(RAX, bits, old);
-    },
+    () => s.writeGpr(RAX, bits, old),
   );
   s.flagsSub(bits, wanted, old, s.sub(wanted, old));
 };

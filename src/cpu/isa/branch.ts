@@ -1,6 +1,6 @@
 /** Near branches, calls, returns and loops. [SDM 2A, 2B] Far ones are in system.ts. */
 import type { Value } from '../emit/function-builder.js';
-import { type Operand, RCX, type Sem } from './sem.js';
+import { type Operand, RCX, RSP, type Sem } from './sem.js';
 import type { Family, Semantic } from './table.js';
 
 const jmpRelative: Semantic = (s) => s.jump(s.branchTarget());
@@ -16,15 +16,18 @@ const jcc =
   (s) =>
     s.if(s.condition(code), () => s.jump(s.branchTarget()));
 
+/** Processors write the return address before they look at the target; RSP moves after. */
 function call(s: Sem, to: Value): void {
-  s.checkTarget(to);
+  const sp = s.addC(s.readGpr(RSP, 64), -s.size / 8);
   const back = s.nextRip();
-  s.push(s.size, s.size === 64 ? back : s.wrap(back));
+  s.stackStore(sp, s.size, s.size === 64 ? back : s.wrap(back));
+  s.checkTarget(to);
+  s.writeSp(sp);
   s.goTo(to);
 }
 
 const ret: Semantic = (s) => {
-  const sp = s.readGpr(4, 64);
+  const sp = s.readGpr(RSP, 64);
   const value = s.stackLoad(sp, s.size);
   const to = s.zext64(value);
   s.checkTarget(to);

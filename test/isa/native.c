@@ -1,0 +1,134 @@
+// The native oracle: runs cases on the host CPU in user mode and says what it did.
+//
+// Cases come on stdin, answers go to stdout, both as arrays of the fixed structures below. A
+// signal handler is the whole machinery: it writes a case's registers into the context it will
+// return to, the instruction under test runs, the trap or fault that follows enters the handler
+// again, which copies the context out and loads the next case.
+//
+// Build: gcc -O2 -mno-red-zone -o native native.c
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define CODE 0x10000000ul /* one page, int3 wherever a case has no code */
+#define DATA 0x20000000ul /* two pages; the pages before and after them are absent */
+#define PAGE 4096
+#define WINDOW 256
+
+struct test_case {
+  uint8_t code[32];
+  uint32_t code_length;
+  uint32_t code_offset;  // in the code page
+  uint32_t data_offset;  // of the window, in the data pages
+  uint32_t data_length;  // at most WINDOW
+  uint64_t mode;         // 0: 64-bit code, 1: 32-bit
+  uint64_t gpr[16];      // in the encoding's order: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15
+  uint64_t rflags;
+  uint8_t fx[512];       // FXSAVE image
+  uint8_t data[WINDOW];
+};
+
+struct answer {
+  uint64_t gpr[16];
+  uint64_t rip;
+  uint64_t rflags;
+  uint32_t trap;   // exception vector
+  uint32_t error;  // error code
+  uint64_t cr2;
+  uint8_t fx[512];
+  uint8_t data[WINDOW];
+};
+
+static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                              REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+static struct test_case *cases;
+static struct answer *answers;
+static size_t count, next;
+static uint8_t *const code = (uint8_t *)CODE;
+static uint8_t *const data = (uint8_t *)DATA;
+
+static void finish(void) {
+  size_t size = count * sizeof *answers;
+  for (size_t at = 0; at < size;) {
+    ssize_t n = write(1, (char *)answers + at, size - at);
+    if (n <= 0) _exit(1);
+    at += n;
+  }
+  _exit(0);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context) {
+  // POPF may have set AC, and the kernel leaves it set: this code's own accesses need not be aligned.
+  __asm__ volatile("pushfq; andq $~0x40000, (%%rsp); popfq" : : : "cc", "memory");
+  (void)number, (void)info;
+  ucontext_t *uc = context;
+  greg_t *regs = uc->uc_mcontext.gregs;
+  uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
+  if (next > 0) {
+    struct test_case *done = &cases[next - 1];
+    struct answer *out = &answers[next - 1];
+    for (int i = 0; i < 16; i++) out->gpr[i] = regs[order[i]];
+    out->rip = regs[REG_RIP];
+    out->rflags = regs[REG_EFL];
+    out->trap = regs[REG_TRAPNO];
+    out->error = regs[REG_ERR];
+    out->cr2 = regs[REG_CR2];
+    memcpy(out->fx, fp, 512);
+    memcpy(out->data, data + done->data_offset, done->data_length);
+    memset(data + done->data_offset, 0, done->data_length);
+    memset(code + done->code_offset, 0xcc, done->code_length);
+  }
+  if (next == count) finish();
+  struct test_case *in = &cases[next++];
+  memcpy(code + in->code_offset, in->code, in->code_length);
+  memcpy(data + in->data_offset, in->data, in->data_length);
+  for (int i = 0; i < 16; i++) regs[order[i]] = in->gpr[i];
+  regs[REG_RIP] = CODE + in->code_offset;
+  // 32-bit code runs in the same process: only the code segment differs (Linux's __USER32_CS).
+  uint64_t segments = regs[REG_CSGSFS];
+  regs[REG_CSGSFS] = (segments & ~0xfffful) | (in->mode ? 0x23 : 0x33);
+  regs[REG_EFL] = in->rflags;
+  // The kernel restores x87 and SSE from here if the XSAVE header says that they are in use.
+  memcpy(fp, in->fx, 464);
+  *(uint64_t *)(fp + 512) |= 3;
+}
+
+int main(void) {
+  size_t capacity = 0, size = 0;
+  char *input = NULL;
+  for (;;) {
+    if (size == capacity) {
+      capacity = capacity ? capacity * 2 : 1 << 20;
+      input = realloc(input, capacity);
+      if (!input) return 1;
+    }
+    ssize_t n = read(0, input + size, capacity - size);
+    if (n < 0) return 1;
+    if (n == 0) break;
+    size += n;
+  }
+  cases = (struct test_case *)input;
+  count = size / sizeof *cases;
+  answers = calloc(count + 1, sizeof *answers);
+  int both = PROT_READ | PROT_WRITE;
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  if (mmap(code, PAGE, both | PROT_EXEC, flags, -1, 0) != code) return 2;
+  if (mmap(data, 2 * PAGE, both, flags, -1, 0) != data) return 2;
+  memset(code, 0xcc, PAGE);
+  stack_t stack = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};
+  sigaltstack(&stack, NULL);
+  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+  for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
+  // 64-bit code ignores DS and ES, 32-bit code does not. 0x2b is Linux's __USER_DS.
+  __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(0x2b));
+  raise(SIGTRAP);
+  return 3;
+}
