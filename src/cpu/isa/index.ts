@@ -4,12 +4,15 @@ import { bitOps } from './bits.js';
 import { branches } from './branch.js';
 import { crypto } from './crypto.js';
 import { flagOps } from './flags.js';
+import { mmx } from './mmx.js';
 import { move } from './move.js';
 import { multiply } from './multiply.js';
 import { segments } from './segment.js';
 import { shifts } from './shift.js';
 import { sseConversions } from './sse-convert.js';
 import { sseFloat } from './sse-fp.js';
+import { sseInteger } from './sse-integer.js';
+import { sseMove } from './sse-move.js';
 import { strings } from './string.js';
 import { system } from './system.js';
 import { buildTable } from './table.js';
@@ -28,6 +31,9 @@ export const instructionTable = buildTable({
   segments,
   system,
   crypto,
+  sseMove,
+  sseInteger,
+  mmx,
   sseFloat,
   sseConversions,
   x87,
