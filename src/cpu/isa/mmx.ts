@@ -1,5 +1,6 @@
 /** MMX: packed integers and moves on the x87 registers' significands. [SDM 1 chapter 9, SDM 2] */
 import type { Value } from '../emit/function-builder.js';
+import * as L from '../state/layout.js';
 import type { Operand, Sem } from './sem.js';
 import type { Define, Family, Semantic } from './table.js';
 import { type PackedEntry, packed, packedHalf, shiftsByImmediate } from './vector-integer.js';
@@ -73,6 +74,16 @@ const pshufw: Semantic = (s) => {
   s.vwrite(dst, 'i64.store', lowHalf(s, permute(s, s.vread(src, LOAD), 2, 0)));
 };
 
+/** On Intel's processors a store that faults has set TOP already; MASKMOVQ also the tags. */
+const stores =
+  (semantic: Semantic, tags = false): Semantic =>
+  (s) => {
+    const status = s.andC(s.state('i32.load16_u', L.X87_STATUS), ~0x3800);
+    s.setState('i32.store16', L.X87_STATUS, status);
+    if (tags) s.setState('i32.store8', L.X87_TAG, s.i32(0xff));
+    semantic(s);
+  };
+
 export const mmx: Family = (define) => {
   const def = (
     pattern: string,
@@ -102,18 +113,18 @@ export const mmx: Family = (define) => {
   const palignr = binary((s, a, b) => lowHalf(s, align(s, a, b, 8)));
   def('NP 0F 3A 0F /r', 'palignr', 'Pq Qq Ib', palignr, { feature: 'SSSE3' });
   def('NP 0F 6E /r', 'movd', 'Pq Ed', fromInteger, { feature: 'MMX', w: 0 });
-  def('NP 0F 7E /r', 'movd', 'Ed Pq', toInteger, { feature: 'MMX', w: 0 });
+  def('NP 0F 7E /r', 'movd', 'Ed Pq', stores(toInteger), { feature: 'MMX', w: 0 });
   const long = { feature: 'MMX', w: 1, mode: 'long', sizes: [64] } as const;
   def('NP 0F 6E /r', 'movq', 'Pq Eq', fromInteger, long);
-  def('NP 0F 7E /r', 'movq', 'Eq Pq', toInteger, long);
+  def('NP 0F 7E /r', 'movq', 'Eq Pq', stores(toInteger), long);
   def('NP 0F 6F /r', 'movq', 'Pq Qq', move('i64.load', 'i64.store'));
-  def('NP 0F 7F /r', 'movq', 'Qq Pq', move('i64.load', 'i64.store'));
-  def('NP 0F E7 /r', 'movntq', 'Mq Pq', move('i64.load', 'i64.store'), sse);
+  def('NP 0F 7F /r', 'movq', 'Qq Pq', stores(move('i64.load', 'i64.store')));
+  def('NP 0F E7 /r', 'movntq', 'Mq Pq', stores(move('i64.load', 'i64.store')), sse);
   def('F3 0F D6 /r', 'movq2dq', 'Vx Nq', movq2dq, sse2);
   def('F2 0F D6 /r', 'movdq2q', 'Pq Ux', movdq2q, sse2);
   def('NP 0F D7 /r', 'pmovmskb', 'Gd Nq', moveMask('i8x16', LOAD), sse);
   def('NP 0F C5 /r', 'pextrw', 'Gd Nq Ib', extract(2, 3), sse);
   def('NP 0F C4 /r', 'pinsrw', 'Pq Rd Ib', insert(2, 3), sse);
   def('NP 0F C4 /r', 'pinsrw', 'Pq Mw Ib', insert(2, 3), sse);
-  def('NP 0F F7 /r', 'maskmovq', 'Pq Nq', maskedStore(8), sse);
+  def('NP 0F F7 /r', 'maskmovq', 'Pq Nq', stores(maskedStore(8), true), sse);
 };

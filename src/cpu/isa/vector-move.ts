@@ -74,6 +74,11 @@ export const maskedStore =
     const segment = s.segment();
     const offset = s.and(s.readGpr(RDI, 64), s.addressMask());
     const linear = s.linear(segment, offset, bytes, L.ACCESS_WRITE);
+    // Processors look at the upper half first: a fault there reports its address.
+    if (bytes === 16) {
+      const upper = s.and(s.addC(linear, 8), s.state('i64.load', L.LINEAR_MASK));
+      s.pointerAt(upper, segment, 8, L.ACCESS_WRITE, false);
+    }
     const pointer = s.pointerAt(linear, segment, bytes, L.ACCESS_WRITE, true);
     const from = s.vaddress(src, bytes);
     s.block((out) => {
