@@ -120,22 +120,22 @@ const toInts =
     );
   };
 
-/** The x87 becomes MMX: no exception may wait, TOP is 0, all registers are valid. [SDM 1 9.6.2, 11.6.6] */
+/** The x87 becomes MMX: TOP is 0, all registers are valid; also when the conversion then raises #XM. */
 function enterMmx(s: Sem): void {
   const status = s.andC(s.state('i32.load16_u', L.X87_STATUS), ~0x3800);
   s.setState('i32.store16', L.X87_STATUS, status);
   s.setState('i32.store8', L.X87_TAG, s.i32(0xff));
 }
 
-/** CVTPI2PS and CVTPI2PD, whose memory form leaves the x87 alone. */
+/** CVTPI2PS and CVTPI2PD; with memory they leave the x87 alone. */
 const fromMmx =
   (shape: Shape): Semantic =>
   (s) => {
     const mmx = s.operands[1]!.kind === 'mmx';
-    if (mmx || shape.fmt === 0) waitForX87(s);
+    if (mmx) waitForX87(s);
     const [dst, src] = places(s, 8);
+    if (mmx) enterMmx(s);
     s.rt('sse_from_int32s', s.i32(shape.fmt), s.i32(2), dst, src);
-    if (mmx || shape.fmt === 0) enterMmx(s);
   };
 
 /** CVTPS2PI, CVTPD2PI and the truncating ones. */
@@ -146,9 +146,9 @@ const toMmx =
     const [dst, src] = s.operands as [Operand, Operand];
     const from = s.vaddress(src, shape.fmt ? 16 : 8);
     const to = s.vaddress(dst, 8);
+    enterMmx(s);
     s.rt('sse_to_int32s', s.i32(shape.fmt), s.i32(2), s.i32(chop ? 1 : 0), to, from);
     s.effect('i32.store16', [to, s.i32(0xffff)], 8);
-    enterMmx(s);
   };
 
 export const sseConversions: Family = (def) => {

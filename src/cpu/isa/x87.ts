@@ -50,18 +50,23 @@ const onMemory =
     s.rt(name, ...constants(before), pointer, s.effectiveAddress(), ...constants(after));
   };
 
-/** The pointer's bytes are read too: nothing is stored when an unmasked exception forbids it. */
+/** Computed first: where an unmasked exception forbids the store, memory is not looked at. */
 const storeTo =
   (format: number, pops: number, chop = 0): Semantic =>
   (s) => {
     waitForX87(s);
     const { bits } = s.operands[0] as { bits: number };
-    const segment = s.flat ? null : s.segment();
-    const offset = s.effectiveAddress();
-    const linear = s.linear(segment, offset, bits / 8, L.ACCESS_WRITE);
-    const pointer = s.pointerAt(linear, segment, bits / 8, L.ACCESS_WRITE, true);
-    s.rt('x87_store', s.i32(format), pointer, offset, s.i32(pops), s.i32(chop));
-    s.commit(pointer);
+    const result = s.addC(s.cpu, L.OPERANDS);
+    const stored = s.rt('x87_convert', s.i32(format), result, s.i32(chop));
+    s.if(stored, () => {
+      const pointer = s.pointer(bits / 8, L.ACCESS_WRITE);
+      if (bits === 80) {
+        s.storeInt(pointer, 64, s.loadInt(result, 64));
+        s.effect('i32.store16', [pointer, s.load('i32.load16_u', result, 8)], 8);
+      } else s.storeInt(pointer, bits, s.loadInt(result, bits));
+      s.commit(pointer);
+    });
+    s.rt('x87_stored', s.effectiveAddress(), s.i32(pops));
   };
 
 /** FCMOVcc by the condition code of the same name. */
@@ -249,12 +254,12 @@ function defineMoves(def: Define): void {
   def(stack('DD', 2), 'fst', 'Fi', onRegister('x87_store_register', [], 0), unit);
   for (const [opcode, reg] of [
     ['DD', 3],
-    ['D9', 3],
     ['DF', 2],
     ['DF', 3],
   ] as const) {
     def(stack(opcode, reg), 'fstp', 'Fi', onRegister('x87_store_register', [], 1), unit);
   }
+  def(stack('D9', 3), 'fstpnce', 'Fi', onRegister('x87_store_register', [], 2), unit);
   def(stack('DD', 0), 'ffree', 'Fi', onRegister('x87_free', [], 0), unit);
   def(stack('DF', 0), 'ffreep', 'Fi', onRegister('x87_free', [], 1), unit);
 }

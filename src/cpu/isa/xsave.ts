@@ -12,11 +12,13 @@ const ldmxcsr: Semantic = (s) => {
 };
 const stmxcsr: Semantic = (s) => s.write(s.operands[0]!, s.state('i32.load', L.MXCSR));
 
-/** EMMS: all x87 registers empty. Not of unit `mmx`, whose instructions fill them. */
+/** EMMS: TOP 0 as after any MMX instruction, all x87 registers empty. Not of unit `mmx`, whose instructions fill them. */
 const emms: Semantic = (s) => {
   const trap = s.state('i32.load', L.MMX_TRAP);
   s.if(trap, () => s.fault(trap));
   waitForX87(s);
+  const status = s.andC(s.state('i32.load16_u', L.X87_STATUS), ~0x3800);
+  s.setState('i32.store16', L.X87_STATUS, status);
   s.setState('i32.store8', L.X87_TAG, s.i32(0));
 };
 
@@ -58,7 +60,8 @@ export const extendedState: Family = (def) => {
   const legacy = { feature: 'FXSR', memBytes: 512, sizes };
   def('NP 0F AE /0', 'fxsave', 'M', fx('fxsave', L.ACCESS_WRITE), legacy);
   def('NP 0F AE /1', 'fxrstor', 'M', fx('fxrstor', L.ACCESS_READ), legacy);
-  const extended = { feature: 'XSAVE', memBytes: 576, sizes };
+  const native = 'the host has more state components';
+  const extended = { feature: 'XSAVE', memBytes: 576, sizes, native };
   def('NP 0F AE /4', 'xsave', 'M', xsave(0), extended);
   def('NP 0F AE /5', 'xrstor', 'M', xsave(null), extended);
   def('NP 0F AE /6', 'xsaveopt', 'M', xsave(1), { ...extended, feature: 'XSAVEOPT' });

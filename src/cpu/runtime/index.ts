@@ -14,7 +14,8 @@ export {
 } from './sse-fp';
 export {
   x87_arith, x87_arith_memory, x87_compare, x87_compare_flags, x87_compare_memory, x87_exchange, x87_free,
-  x87_load, x87_load_register, x87_move_if, x87_store, x87_store_register, x87_test, x87_turn,
+  x87_convert, x87_load, x87_load_register, x87_move_if, x87_store_register, x87_stored, x87_test,
+  x87_turn,
 } from './x87-arith';
 export {
   x87_clear, x87_init, x87_load_environment, x87_restore, x87_save, x87_set_control,

@@ -1,12 +1,12 @@
 /** x87 arithmetic between registers and with memory, comparisons, loads and stores [SDM 1 8.3]. */
 import { CPU } from './env';
-import { X87 } from './generated-layout';
+import { X87_IP } from './generated-layout';
 import { bcdToInt, intToBcd } from './softfloat-bcd';
 import {
   arithmetic, compare, EQUAL, LESS, roundToInteger, special, toInt, UNORDERED,
 } from './softfloat-arith';
 import {
-  copyFloat, DE, FINITE, Float, float, Fp, IE, INFINITE, pack32, pack64, PE, QUIET_BIT, round32, round64,
+  copyFloat, DE, FINITE, Float, float, Fp, IE, INFINITE, pack32, pack64, PE, QNAN, QUIET_BIT, round32, round64,
   TOP_BIT, unpack32, unpack64, unpackInt, ZERO,
 } from './softfloat-core';
 import {
@@ -206,13 +206,19 @@ function storeBcd(f: Float, p: usize): void {
   if (!withheld()) intToBcd(p, value, sign);
 }
 
-/** FST, FSTP, FIST, FISTP, FISTTP (chop), FBSTP: nothing is written when an unmasked exception forbids it. */
-export function x87_store(format: i32, p: usize, ea: i64, pops: i32, chop: i32): void {
+/**
+ * First half of FST, FSTP, FIST, FISTP, FISTTP (chop) and FBSTP: the bytes to store go to `p`; 0 if an unmasked
+ * exception forbids the store. Registers stay: memory may fault before the second half.
+ */
+export function x87_convert(format: i32, p: usize, chop: i32): i32 {
+  const before = status();
+  const ip = load<u64>(CPU, X87_IP);
   begin();
   const f = float(0);
-  if (need(0)) getSt(f, 0);
+  const present = need(0);
+  if (present) getSt(f, 0);
   else {
-    f.kind = 8;
+    f.kind = QNAN;
     f.sign = 1;
     f.sig = TOP_BIT | QUIET_BIT;
   }
@@ -220,25 +226,38 @@ export function x87_store(format: i32, p: usize, ea: i64, pops: i32, chop: i32):
   if (!withheld()) {
     if (format == EXTENDED) {
       const from = st(0);
-      store<u64>(p, underflow ? f.sig : load<u64>(from));
-      store<u16>(p, underflow ? 0xffff : load<u16>(from, 8), 8);
+      store<u64>(p, present ? load<u64>(from) : f.sig);
+      store<u16>(p, present ? load<u16>(from, 8) : 0xffff, 8);
     } else if (format <= DOUBLE) storeReal(f, format, p);
     else if (format == BCD) storeBcd(f, p);
     else storeInt(f, format, p, chop != 0);
   }
   Fp.flags |= underflow;
+  setStatus(before);
+  store<u64>(CPU, ip, X87_IP);
+  return i32(!withheld());
+}
+
+/** Second half, after the store: exceptions, and the pop if there is to be one. */
+export function x87_stored(ea: i64, pops: i32): void {
+  const flags = Fp.flags;
+  const up = Fp.up;
+  begin();
+  Fp.flags = flags;
+  Fp.up = up;
   noteRounding();
   if (pops && !withheld()) pop();
   end(ea);
 }
 
-/** FST ST(i), FSTP ST(i). */
+/** FST ST(i), FSTP ST(i); pops 2: the alias FSTPNCE, which only pops an empty ST(0). */
 export function x87_store_register(i: i32, pops: i32): void {
   begin();
-  const present = need(0);
+  const empty = isEmpty(0);
+  if (empty && pops != 2) need(0);
   if (!aborted()) {
-    if (present) copyRegister(i, 0);
-    else setIndefinite(i);
+    if (!empty) copyRegister(i, 0);
+    else if (pops != 2) setIndefinite(i);
     if (pops) pop();
   }
   end(NO_OPERAND);

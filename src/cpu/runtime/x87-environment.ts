@@ -1,9 +1,10 @@
 /** x87 control: environment and whole state to and from memory, control word, initialisation [SDM 1 8.1.10]. */
-import { CPU, unwind } from './env';
+import { CPU } from './env';
 import {
   CR0, EFLAGS, X87_CONTROL, X87_DP, X87_IP, X87_OPCODE, X87_STATUS, X87_TAG,
 } from './generated-layout';
-import { probe_write, rd16, rd32, rd64, rd8, wr16, wr32, wr64 } from './mmu';
+import { rd16, rd32, rd64, wr16, wr32, wr64 } from './mmu';
+import { check_area } from './state-area';
 import { CR0_PE, F_VM } from './private';
 import { FINITE, float, ZERO } from './softfloat-core';
 import { control, getSt, isEmpty, setStatus, st, status, summarise } from './x87-state';
@@ -113,27 +114,23 @@ function readEnvironment(at: i64, small: bool): void {
   x87_set_control(newControl);
 }
 
-function checkWritable(at: i64, size: i32): void {
-  if (!probe_write(at, 1, 0) || !probe_write(at + size - 1, 1, 0)) unwind();
-}
-
 /** FNSTENV: all exceptions are masked afterwards. */
 export function x87_store_environment(at: i64, small: i32): void {
-  checkWritable(at, small ? 14 : 28);
+  check_area(at, small ? 2 : 4, small ? 14 : 28, true);
   writeEnvironment(at, small != 0);
   x87_set_control(control() | 0x3f);
 }
 
 /** FLDENV. */
 export function x87_load_environment(at: i64, small: i32): void {
-  rd8(at + (small ? 13 : 27));
+  check_area(at, small ? 2 : 4, small ? 14 : 28, false);
   readEnvironment(at, small != 0);
 }
 
 /** FNSAVE: then as FNINIT. */
 export function x87_save(at: i64, small: i32): void {
   const header = small ? 14 : 28;
-  checkWritable(at, header + 80);
+  check_area(at, small ? 2 : 4, header + 80, true);
   writeEnvironment(at, small != 0);
   for (let i = 0; i < 8; i++) {
     wr64(at + header + i * 10, load<u64>(st(i)));
@@ -145,7 +142,7 @@ export function x87_save(at: i64, small: i32): void {
 /** FRSTOR. */
 export function x87_restore(at: i64, small: i32): void {
   const header = small ? 14 : 28;
-  rd8(at + header + 79);
+  check_area(at, small ? 2 : 4, header + 80, false);
   readEnvironment(at, small != 0);
   for (let i = 0; i < 8; i++) {
     store<u64>(st(i), rd64(at + header + i * 10));

@@ -3,7 +3,7 @@ import { CPU } from './env';
 import { arithmetic, DIV, roundToInteger, special, squareRoot } from './softfloat-arith';
 import {
   copyFloat, DE, DOWN, FINITE, Float, float, Fp, IE, INFINITE, NAN, normalise, setInfinite, setInvalid,
-  setZero, TOP_BIT, unpackInt, UNSUPPORTED, UP, ZE, ZERO,
+  setZero, UE, unpackInt, UP, ZE, ZERO,
 } from './softfloat-core';
 import {
   aborted, begin, C0, C1, C2, C3, end, getSt, isEmpty, moveTop, need, NO_OPERAND, noteRounding, pop,
@@ -123,6 +123,7 @@ export function x87_remainder(nearest: i32): void {
     if (a.kind == INFINITE || b.kind == ZERO) setInvalid(a);
     else {
       if (a.denormal | b.denormal) Fp.flags |= DE;
+      if (b.kind == INFINITE) Fp.masks |= UE; // Unchanged, though it may be a denormal.
       bits = a.kind == FINITE && b.kind == FINITE ? reduce(a, b, nearest != 0) : 0;
     }
   }
@@ -207,7 +208,7 @@ export function x87_scale(): void {
         } else if (b.kind == FINITE && b.exp >= 0) {
           const by = b.exp > 16 ? 0x10000 : <i32>(b.sig >> (63 - b.exp));
           a.exp += b.sign ? -by : by;
-        }
+        } else if (b.kind == ZERO) Fp.masks |= UE; // Unchanged, though it may be a denormal.
       }
     }
   }

@@ -2,13 +2,14 @@
  * MXCSR, FXSAVE and the XSAVE family, for the components this CPU has: x87 (bit 0) and SSE (bit 1). Both lie
  * in the legacy area, so the compacted format differs in the header only [SDM 1 10.5, 13].
  */
-import { CPU, unwind } from './env';
+import { CPU } from './env';
 import { raise_gp0, raise_ud } from './fault';
 import {
   CODE_MODE, CR4, MXCSR, SSE_FAST, X87_CONTROL, X87_DP, X87_IP, X87_OPCODE, X87_STATUS, X87_TAG, XCR0,
   XMM, XMM_SIZE,
 } from './generated-layout';
-import { probe_write, rd16, rd32, rd64, rd8, wr16, wr32, wr64 } from './mmu';
+import { rd16, rd32, rd64, rd8, wr16, wr32, wr64 } from './mmu';
+import { check_area } from './state-area';
 import { st, summarise } from './x87-state';
 
 const X87_PART: i32 = 1;
@@ -20,8 +21,6 @@ const HEADER: i64 = 512;
 const AREA_SIZE: i32 = 576;
 const COMPACTED: u64 = 1 << 63;
 const CR4_OSXSAVE: u32 = 1 << 18;
-/** The flat segment's place only tells #GP from #SS for non-canonical addresses. */
-const NOT_STACK: i32 = 0;
 
 /**
  * Stores MXCSR and whether host arithmetic may be used: round to nearest, all masked, PE set already, no
@@ -36,10 +35,6 @@ export function noteMxcsr(value: u32): void {
 export function set_mxcsr(value: u32): void {
   if (value & ~MXCSR_MASK) raise_gp0();
   noteMxcsr(value);
-}
-
-function checkWritable(linear: i64, size: i32): void {
-  if (!probe_write(linear, 1, NOT_STACK) || !probe_write(linear + size - 1, 1, NOT_STACK)) unwind();
 }
 
 function vectorRegisters(): i32 {
@@ -135,7 +130,7 @@ export function xinuse(): i32 {
 /** FXSAVE, FXSAVE64 to a linear address. */
 export function fxsave(at: i64, wide: i32): void {
   if (at & 15) raise_gp0();
-  checkWritable(at, LEGACY_SIZE);
+  check_area(at, 0, LEGACY_SIZE, true);
   saveX87(at, wide != 0);
   wr32(at + 24, load<u32>(CPU, MXCSR));
   wr32(at + 28, MXCSR_MASK);
@@ -144,7 +139,7 @@ export function fxsave(at: i64, wide: i32): void {
 
 export function fxrstor(at: i64, wide: i32): void {
   if (at & 15) raise_gp0();
-  rd8(at + LEGACY_SIZE - 1);
+  check_area(at, 0, LEGACY_SIZE, false);
   set_mxcsr(rd32(at + 24));
   loadX87(at, wide != 0);
   loadVectors(at);
@@ -160,7 +155,7 @@ function requested(at: i64, features: i64): i32 {
 /** kind: 0 XSAVE, 1 XSAVEOPT, 2 XSAVEC. */
 export function xsave(kind: i32, at: i64, features: i64, wide: i32): void {
   const parts = requested(at, features);
-  checkWritable(at, AREA_SIZE);
+  check_area(at, 0, AREA_SIZE, true);
   let used = xinuse();
   if (kind == 2 && load<u32>(CPU, MXCSR) != DEFAULT_MXCSR) used |= SSE_PART;
   const written = kind == 0 ? parts : parts & used;
@@ -177,7 +172,7 @@ export function xsave(kind: i32, at: i64, features: i64, wide: i32): void {
 
 export function xrstor(at: i64, features: i64, wide: i32): void {
   const parts = requested(at, features);
-  rd8(at);
+  check_area(at, 0, AREA_SIZE, false);
   const present = rd64(at + HEADER);
   const layout = rd64(at + HEADER + 8);
   const compact = (layout & COMPACTED) != 0;
