@@ -117,6 +117,9 @@ function defineFault(module: WasmModule, name: string, vector: number, hasError:
   module.define(name, b.finish());
 }
 
+/** A run that starts this many blocks comes back, whatever the budget. */
+const MAX_BLOCKS_PER_RUN = 1 << 20;
+
 /** run(): EXIT_*. Comes back when the runtime says so or ICOUNT reaches ICOUNT_LIMIT. */
 function defineRun(module: WasmModule): void {
   const b = new FunctionBuilder(module, []);
@@ -125,7 +128,11 @@ function defineRun(module: WasmModule): void {
   const load32 = (offset: number): Value => b.load('i32.load', cpu, offset);
   const step = b.variable('i32');
   const rec = b.variable('i32');
+  // Instructions that fault do not count as run: this bounds a guest that does nothing but fault.
+  const blocks = b.variable('i32', b.i32(MAX_BLOCKS_PER_RUN));
   b.loop((again) => {
+    b.set(blocks, b.addC(b.get(blocks), -1));
+    b.if(b.eqz(b.get(blocks)), () => b.return(b.i32(L.EXIT_BUDGET)));
     b.set(step, b.i32(0));
     b.if(b.ne(load64(L.ATTENTION), b.i64(0)), () => {
       b.set(step, b.call('handle_events', [], 'i32'));
