@@ -50,7 +50,7 @@ export const zero = (s: Sem): Value => s.v128(new Array<number>(16).fill(0));
 export const control = (s: Sem): Value => s.andC(s.wrap(s.immediate()), 0xff);
 
 /** Its value where it is known when code is built. */
-export function known(value: Value): number | null {
+function known(value: Value): number | null {
   return value.op === 'const' ? (value.imm as number) : null;
 }
 
