@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { instructionTable } = await import(join(root, 'dist/cpu/isa/index.js'));
-const { generateInterpreter, HandlerIndex } = await import(join(root, 'dist/cpu/interp/interpreter.js'));
+const { generateInterpreter, HandlerIndex } = await import(
+  join(root, 'dist/cpu/interp/interpreter.js')
+);
 
 const started = performance.now();
 const bytes = generateInterpreter(instructionTable);
