@@ -1,5 +1,4 @@
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { cpioArchive } from './cpio.mjs';
 import { timed } from './step.mjs';
 
@@ -27,28 +26,21 @@ const profile = `PS1='\\w \\$ '
 `;
 
 /**
- * Writes the initramfs unless it is there and newer than all it is made of. It is left uncompressed:
- * the guest's CPU is slower at inflating than the host's disk at reading.
+ * Writes the initramfs unless it is there already. It is left uncompressed: the guest's CPU is
+ * slower at inflating than the host's disk at reading.
  */
 export async function buildInitramfs(busybox, target) {
-  const inputs = [busybox, fileURLToPath(import.meta.url)];
-  if (await newer(target, inputs)) return;
+  const directory = (path) => ({ path, kind: 'directory', mode: 0o755 });
+  const archive = cpioArchive([
+    ...['bin', 'dev', 'etc', 'proc', 'root', 'sbin', 'sys', 'tmp'].map(directory),
+    { path: 'dev/console', kind: 'device', mode: 0o600, major: 5, minor: 1 },
+    { path: 'bin/busybox', kind: 'file', mode: 0o755, data: await readFile(busybox) },
+    { path: 'etc/profile', kind: 'file', mode: 0o644, data: profile },
+    { path: 'init', kind: 'file', mode: 0o755, data: init },
+  ]);
+  if ((await readFile(target).catch(() => undefined))?.equals(archive)) return;
   await timed(`initramfs ${target}`, async () => {
-    const directory = (path) => ({ path, kind: 'directory', mode: 0o755 });
-    const archive = cpioArchive([
-      ...['bin', 'dev', 'etc', 'proc', 'root', 'sbin', 'sys', 'tmp'].map(directory),
-      { path: 'dev/console', kind: 'device', mode: 0o600, major: 5, minor: 1 },
-      { path: 'bin/busybox', kind: 'file', mode: 0o755, data: await readFile(busybox) },
-      { path: 'etc/profile', kind: 'file', mode: 0o644, data: profile },
-      { path: 'init', kind: 'file', mode: 0o755, data: init },
-    ]);
     await writeFile(`${target}.${process.pid}`, archive);
     await rename(`${target}.${process.pid}`, target);
   });
-}
-
-async function newer(target, inputs) {
-  const made = (await stat(target).catch(() => undefined))?.mtimeMs ?? 0;
-  for (const input of inputs) if ((await stat(input)).mtimeMs > made) return false;
-  return true;
 }
