@@ -83,7 +83,7 @@ test('on a terminal Ctrl-C is the guest’s, Ctrl-A x ends with 0, and the termi
 }, async () => {
   // Without the terminal's own echo, all that comes back is the guest's.
   const command =
-    `stty -echo; ${chassisPath} ${runEcho.join(' ')}; echo "status=$?"; ` +
+    `stty -echo; echo silent; ${chassisPath} ${runEcho.join(' ')}; echo "status=$?"; ` +
     'stty -a | grep -Eo -- "-?(icanon|isig|echo) " | tr -d "\\n"; echo "|"';
   const child = spawn(script, ['-qec', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -98,6 +98,7 @@ test('on a terminal Ctrl-C is the guest’s, Ctrl-A x ends with 0, and the termi
     }
     assert.ok(out.includes(text), `no ${JSON.stringify(text)} in ${JSON.stringify(out)}`);
   };
+  await until('silent');
   for (let i = 0; i < 100 && !out.includes('~'); i++) {
     child.stdin.write('~');
     await new Promise((resolve) => setTimeout(resolve, 100));
