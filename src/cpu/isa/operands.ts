@@ -111,7 +111,8 @@ export function formsOf(entry: Entry): readonly Variant['form'][] {
 }
 
 function usesRm(entry: Entry): boolean {
-  return !entry.operands.some((o) => o[0] === 'C' || o[0] === 'D');
+  // CL and DX are registers by name, not fields.
+  return !entry.operands.some((o) => !(o in FIXED) && (o[0] === 'C' || o[0] === 'D'));
 }
 
 /** All variants of an entry, in a fixed order: the interpreter has a handler for each. */
