@@ -294,6 +294,7 @@ test('TLB: write tags wait for the dirty bit, code lines and the dirty log', () 
   const page = L.CODE_PAGES + ((t.ram + 0x5000) >>> 12) * L.CODE_PAGE_SIZE;
   assert.equal(t.view.getUint32(page, true), 0, 'another line: nothing was lost');
   t.setU32(L.BLOCK_REC, t.ram + 0x9000);
+  t.setRam32(0x9004, 0x100);
   t.setRam16(0x9020, 0x77);
   write(t, 0x50ffn, 2);
   assert.equal(t.view.getUint32(page, true), 1);

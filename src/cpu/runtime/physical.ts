@@ -5,6 +5,10 @@ import {
 } from './generated-layout';
 import { code_page, line_bits } from './tlb';
 
+/** Of interp/record.ts: a record's size, and where it says how many follow (255: it ends a block). */
+const RECORD_SIZE: u32 = 32;
+const RECORD_REMAINING: u32 = 5;
+
 /** The physical address that leaves the CPU: bit 20 is masked while the A20 gate is closed. */
 // @ts-ignore: decorator
 @inline
@@ -36,9 +40,10 @@ export function before_store(place: u32, length: u32): void {
   if ((lines & line_bits(place & 0xfff, length)) == 0) return;
   atomic.add<u32>(code, 1, 0);
   atomic.store<u64>(code, 0, 8);
-  // The block that does this may be the one that is rewritten: it ends after this instruction.
+  // The block that does this may be the one that is rewritten: it ends after this instruction. The
+  // word may be old; what follows a record with others after it is never the start of a block.
   const record = load<u32>(CPU, BLOCK_REC);
-  if (record) store<u16>(record + 32, 0);
+  if (record && ((load<u8>(record, RECORD_REMAINING) + 1) & 0xff) > 1) store<u16>(record + RECORD_SIZE, 0);
   store<i32>(CPU, load<i32>(CPU, EVENT) | EVENT_RECHECK, EVENT);
 }
 
