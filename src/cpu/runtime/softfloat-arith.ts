@@ -79,13 +79,14 @@ export function arithmetic(op: i32, r: Float, a: Float, b: Float): void {
   Fp.flags &= ~(IE | ZE);
   if (op == MUL) multiply(r, a, b);
   else if (op >= DIV) divide(r, a, b);
-  else add(r, a, b, op == ADD ? b.sign : b.sign ^ 1);
+  else addFloats(r, a, b, op == ADD ? b.sign : b.sign ^ 1);
   // An invalid operation and a division by zero hide a denormal operand.
   if (denormal && !(Fp.flags & (IE | ZE))) Fp.flags |= DE;
   Fp.flags |= before;
 }
 
-function add(r: Float, a: Float, b: Float, bSign: i32): void {
+/** r = a + b with b's sign as given, on all 128 bits. r may be a or b; uses float(15). */
+export function addFloats(r: Float, a: Float, b: Float, bSign: i32): void {
   const kinds = a.kind | b.kind;
   if (kinds & INFINITE) {
     if (a.kind == b.kind && a.sign != bSign) setInvalid(r);
