@@ -23,6 +23,11 @@ export interface RuntimeExports {
   write_flags(value: bigint, mask: bigint): void;
   /** Below 2^16. */
   set_mxcsr(value: number): void;
+  /** Around `run`: other vCPUs may want this one parked. */
+  enter_run(): void;
+  leave_run(): void;
+  /** Gives up the exclusive section, if held: a guest fault left a locked instruction. */
+  lock_end(): void;
   /** Derives all that follows from a state that was written from outside. */
   after_restore(): void;
   /** These bytes are now decoded code. */

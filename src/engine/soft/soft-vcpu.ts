@@ -19,6 +19,7 @@ const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
 export class SoftVcpu implements Vcpu {
   private readonly state: StateView;
   private readonly records: VcpuState;
+  private readonly runtime: RuntimeExports;
   private readonly interp: InterpExports;
   private readonly exits: BusExits;
   private bus: InlineBus;
@@ -40,6 +41,7 @@ export class SoftVcpu implements Vcpu {
     const env = this.imports();
     const rt = code.instantiate('runtime', { env });
     const runtime = rt as unknown as RuntimeExports;
+    this.runtime = runtime;
     const decoder = createBlockDecoder(vm.tables, buffer, state.base, runtime.mark_code);
     const interp = code.instantiate('interp', { env: { ...env, ...decoder }, rt });
     this.interp = interp as unknown as InterpExports;
@@ -57,14 +59,25 @@ export class SoftVcpu implements Vcpu {
       // The access is answered: nothing may come between it and the rest of its instruction.
       state.assign(layout.EVENT, layout.EVENT_SHADOW, true);
     }
+    this.runtime.enter_run();
+    try {
+      return this.untilExit();
+    } finally {
+      this.runtime.leave_run();
+    }
+  }
+
+  private untilExit(): Exit {
     for (;;) {
       try {
         const exit = this.exitOf(this.interp.run());
         if (exit !== undefined) return exit;
       } catch (error) {
-        if (error === UNWIND) continue;
         if (error === LEAVE) return this.exits.exit!;
-        return { kind: 'internal-error', message: String(error), cause: error };
+        if (error !== UNWIND) {
+          return { kind: 'internal-error', message: String(error), cause: error };
+        }
+        this.runtime.lock_end();
       }
     }
   }
@@ -103,6 +116,12 @@ export class SoftVcpu implements Vcpu {
 
   retired(): number {
     return Number(this.counts[layout.ICOUNT / 8]);
+  }
+
+  /** A start-up IPI; only a vCPU that waits for one takes it. */
+  startUp(vector: number): void {
+    this.state.setU32(layout.SIPI_VECTOR, vector);
+    this.attend(layout.ATT_SIPI);
   }
 
   /** As RDTSC; exact up to 2^53. */

@@ -64,9 +64,12 @@ export class SoftVm implements Vm {
           SHARED_WORDS,
         ),
       ioapicWords: new Int32Array(buffer, layout.VM_IOAPIC, SHARED_WORDS),
-      signal: (vcpu, what) => this.vcpus[vcpu]?.attend(ATTENTION_OF[what]),
+      signal: (vcpu, what) => {
+        if (what === 'init') this.interrupts.resetLocalApic(vcpu, 'init');
+        this.vcpus[vcpu]?.attend(ATTENTION_OF[what]);
+      },
       readTsc: (vcpu) => this.vcpus[vcpu]?.readTsc() ?? 0,
-      startUp: () => {},
+      startUp: (vcpu, vector) => this.vcpus[vcpu]?.startUp(vector),
     });
     this.setA20(true);
   }

@@ -54,6 +54,7 @@ export class VcpuState {
     runtime.write_flags(registers.rflags, ALL_FLAGS);
     runtime.set_mxcsr(state.u32(layout.MXCSR));
     runtime.after_restore();
+    state.setU32(layout.DELIVERING, record.events.delivering);
     state.orWord(layout.ATTENTION, layout.ATT_FLUSH | layout.ATT_INTERRUPT);
   }
 
@@ -199,7 +200,6 @@ export class VcpuState {
     state.setU32(layout.EXC_ERROR, exception.error);
     state.setU32(layout.EXC_KIND, exception.kind);
     state.setU64(layout.EXC_ADDRESS, exception.address);
-    state.setU32(layout.DELIVERING, events.delivering);
     state.setU32(layout.DEBUG_HITS, 0);
     state.setU32(
       layout.EVENT,
