@@ -20,3 +20,11 @@ function shiftMask(entry: Entry): number {
   if (by === '1') return -1;
   return ~(1 << 11);
 }
+
+/**
+ * Stores of 80 bits go out in two parts: where the second is absent, the host has written the first.
+ * Ours commits nothing.
+ */
+export function storesInParts(entry: Entry): boolean {
+  return entry.operands[0] === 'Mt';
+}
