@@ -69,10 +69,14 @@ export const LEAF7_EBX = {
   FSGSBASE: 1 << 0,
   TSC_ADJUST: 1 << 1,
   BMI1: 1 << 3,
+  /** The x87's data pointer is written on unmasked exceptions only. */
+  FDP_EXCPTN_ONLY: 1 << 6,
   SMEP: 1 << 7,
   BMI2: 1 << 8,
   ERMS: 1 << 9,
   INVPCID: 1 << 10,
+  /** FCS and FDS are saved as 0. */
+  DEPRECATES_FCS_FDS: 1 << 13,
   RDSEED: 1 << 18,
   ADX: 1 << 19,
   SMAP: 1 << 20,

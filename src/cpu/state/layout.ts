@@ -233,8 +233,9 @@ export const X87_CS = 0x798;
 export const X87_DS = 0x79a;
 export const MXCSR = 0x79c;
 /**
- * 1: SSE arithmetic may use the host's: round to nearest, all exceptions masked, PE and DE set
- * already, DAZ and FTZ off (architecture.md, "Host floating point").
+ * 1: SSE arithmetic may use the host's where operands are not denormal and the result is normal: round to
+ * nearest, all exceptions masked, PE set already, DAZ and FTZ off (architecture.md, "Host floating point").
+ * Kept by the runtime's set_mxcsr.
  */
 export const SSE_FAST = 0x7a0;
 
