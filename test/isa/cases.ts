@@ -208,8 +208,9 @@ function fpuState(random: Random, out: DataView, at: number, bytes: Uint8Array):
   out.setUint16(at, control, true);
   out.setUint16(at + 2, (random.below(8) << 11) | (random.u32() & 0x4700), true);
   bytes[CASE.fx + 4] = random.chance(2) ? 0xff : random.u32() & 0xff;
+  // With PE set already, arithmetic may take the fast paths (SSE_FAST).
   const mxcsr = random.chance(2)
-    ? 0x1f80
+    ? 0x1f80 | (random.below(2) << 5)
     : (random.chance(3) ? random.below(64) << 7 : 0x1f80) |
       (random.below(4) << 13) |
       (random.chance(4) ? 0x8000 : 0) |
