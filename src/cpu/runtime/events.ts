@@ -21,7 +21,6 @@ import {
 import { init_cpu, start_up } from './reset';
 import { flush_tlb_all } from './tlb';
 
-const HALTED: i32 = 1;
 const WAIT_FOR_SIPI: i32 = 2;
 const SHUTDOWN: i32 = 3;
 

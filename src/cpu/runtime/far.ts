@@ -6,11 +6,11 @@ import {
   attributes_of, bad_size_bits, descriptor_at, dpl_of, limit_of, mark_accessed, read_descriptor, read_upper_half,
   set_null_segment, set_real_segment, set_segment, set_vm86_segment,
 } from './descriptor';
-import { ATTR_L, ATTR_NULL, ATTR_P, ATTR_S, code64, long_mode, segment, update_mode, uses_descriptors, vm86 } from './mode';
+import { ATTR_L, ATTR_NULL, ATTR_P, ATTR_S, long_mode, segment, update_mode, uses_descriptors, vm86 } from './mode';
 import { GP, NP, TS } from './private';
 import { check_stack, is_canonical_address } from './segment';
 import {
-  set_stack_pointer, stack_64, stack_check, stack_commit, stack_current, stack_drop, stack_of, stack_peek, stack_pointer,
+  set_stack_pointer, stack_64, stack_check, stack_commit, stack_current, stack_drop, stack_of, stack_peek,
   stack_push,
 } from './stack';
 import { inner_stack_pointer, inner_stack_selector, read_inner_stack, switch_task, TASK_CALL, TASK_JUMP } from './task';

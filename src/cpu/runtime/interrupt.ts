@@ -3,17 +3,17 @@ import { CPU } from './env';
 import { raise, raise_gp0, raise_selector } from './fault';
 import { read_eflags } from './flags';
 import {
-  CPL, CS, DS, EFLAGS, ES, EXC_FAULT, EXC_SOFTWARE, FS, GS, IDTR, NEXT_RIP, RIP, SEG_SELECTOR, SS,
+  CPL, CS, DS, EFLAGS, ES, EXC_FAULT, EXC_SOFTWARE, FS, GS, IDTR, NEXT_RIP, RIP, SS,
 } from './generated-layout';
 import {
   attributes_of, descriptor_at, dpl_of, mark_accessed, read_descriptor, set_null_segment, set_real_segment, set_segment,
 } from './descriptor';
 import { check_target, enter_code, selector_of } from './far';
 import { sys_rd16, sys_rd64 } from './mmu';
-import { ATTR_L, ATTR_P, long_mode, protected_mode, segment, update_mode, vm86, write_flags } from './mode';
-import { BP, EXT, F_AC, F_IF, F_IOPL, F_NT, F_OF, F_RF, F_TF, F_VM, GP, NP, OF, SS_FAULT, STEP, STEP_TF, TS } from './private';
+import { ATTR_L, ATTR_P, long_mode, protected_mode, update_mode, vm86, write_flags } from './mode';
+import { BP, EXT, F_AC, F_IF, F_IOPL, F_NT, F_OF, F_RF, F_TF, F_VM, GP, NP, OF, STEP, STEP_TF, TS } from './private';
 import { check_stack } from './segment';
-import { RSP, stack_64, stack_check, stack_commit, stack_current, stack_of, stack_pointer, stack_push } from './stack';
+import { RSP, stack_64, stack_check, stack_commit, stack_current, stack_of, stack_push } from './stack';
 import { inner_stack_pointer, inner_stack_selector, read_inner_stack, switch_task, TASK_INTERRUPT } from './task';
 
 /** Fault of an IDT entry: error code names the vector. */

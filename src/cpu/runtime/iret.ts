@@ -2,7 +2,7 @@
 import { CPU } from './env';
 import { raise_gp0 } from './fault';
 import {
-  CPL, CS, DS, EFLAGS, ES, EVENT, EVENT_RECHECK, FS, GS, NMI_STATE, RIP, SEG_ATTRIBUTES, SEG_LIMIT, SS,
+  CPL, CS, DS, EFLAGS, ES, EVENT, EVENT_RECHECK, FS, GS, NMI_STATE, RIP, SEG_LIMIT, SS,
 } from './generated-layout';
 import { attributes_of, descriptor_at, mark_accessed, set_vm86_segment } from './descriptor';
 import {
@@ -11,7 +11,7 @@ import {
 } from './far';
 import { ATTR_L, code64, long_mode, protected_mode, segment, update_mode, vm86, write_flags } from './mode';
 import { F_AC, F_DF, F_ID, F_IF, F_IOPL, F_NT, F_RF, F_STATUS, F_TF, F_VIF, F_VIP, F_VM } from './private';
-import { set_stack_pointer, stack_commit, stack_current, stack_drop, stack_peek, stack_pointer } from './stack';
+import { set_stack_pointer, stack_commit, stack_current, stack_drop, stack_peek } from './stack';
 import { return_from_task } from './task';
 
 /** Flags that IRET loads at a CPL. `old` IOPL decides about IF. */

@@ -11,7 +11,7 @@ import {
   AC, BOUNCE_FIRST, BOUNCE_MMIO, BREAKPOINTS, CR0_PG, CR4_SMAP, EFER_LMA, GP, SS_FAULT,
   TABLE_ALIGNED, TABLE_SMAP, TABLE_SUPERVISOR, TABLE_USER, TLBF_WRITABLE, UD,
 } from './private';
-import { tlb_entry, tlb_insert } from './tlb';
+import { drop_page, tlb_entry, tlb_insert } from './tlb';
 import { walk, walk_dirty, walk_flags, walk_identity, walk_physical, walk_rights } from './walk';
 
 /** `resolve` found no memory: the bus answers at walk_physical. */
@@ -53,7 +53,10 @@ function resolve(linear: u64, access: i32, table: i32): i32 {
   const aligned = table == TABLE_ALIGNED;
   if (aligned) table = TABLE_USER;
   if (!(load<u64>(CPU, CR0) & CR0_PG)) walk_identity(linear);
-  else if (!walk(linear, access, table)) return 0;
+  else if (!walk(linear, access, table)) {
+    drop_page(table, linear);
+    return 0;
+  }
   const physical = a20(walk_physical);
   let map = phys_word(physical);
   if (access == ACCESS_WRITE && map & PHYS_WRITE) log_write(physical, map);

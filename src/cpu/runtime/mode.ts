@@ -7,7 +7,7 @@ import {
 } from './generated-layout';
 import {
   BOUNCE_MMIO, BREAKPOINTS, CR0_AM, CR0_EM, CR0_PE, CR0_PG, CR0_TS, CR4_OSFXSR, CR4_PAE, EFER_LMA, EXT, F_AC, F_IF, F_RF,
-  F_STATUS, F_TF, F_VM, IRQ_WAITING, STEP, TABLE_ALIGNED, TABLE_SMAP, TABLE_SUPERVISOR, TABLE_USER,
+  F_STATUS, F_TF, F_VM, IRQ_WAITING, STEP, TABLE_ALIGNED, TABLE_SUPERVISOR, TABLE_USER,
 } from './private';
 import { system_table } from './mmu';
 import { flush_tlb_all, tlb_init } from './tlb';

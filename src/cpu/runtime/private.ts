@@ -39,7 +39,6 @@ export const CR0_WP: u64 = 1 << 16;
 export const CR0_AM: u64 = 1 << 18;
 export const CR0_PG: u64 = 1 << 31;
 
-export const CR4_VME: u64 = 1;
 export const CR4_PSE: u64 = 1 << 4;
 export const CR4_PAE: u64 = 1 << 5;
 export const CR4_PGE: u64 = 1 << 7;
@@ -75,7 +74,6 @@ export const DE: i32 = 0;
 export const DB: i32 = 1;
 export const BP: i32 = 3;
 export const OF: i32 = 4;
-export const BR: i32 = 5;
 export const UD: i32 = 6;
 export const NM: i32 = 7;
 export const DF: i32 = 8;

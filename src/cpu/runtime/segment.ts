@@ -1,16 +1,16 @@
 import { CPU } from './env';
 import { raise, raise_gp0, raise_selector, raise_ud, set_fault } from './fault';
 import {
-  ACCESS_WRITE, CPL, CS, EFLAGS, LDTR, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENT_SIZE,
+  ACCESS_WRITE, CPL, CS, LDTR, SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENT_SIZE,
   SEGMENTS, SS, TR,
 } from './generated-layout';
 import {
-  attributes_of, base_of, descriptor_at, dpl_of, find_descriptor, limit_of, mark_accessed, read_descriptor,
+  attributes_of, base_of, descriptor_at, dpl_of, limit_of, mark_accessed, read_descriptor,
   read_upper_half, set_null_segment, set_real_segment, set_segment, set_vm86_segment,
 } from './descriptor';
 import { sys_wr8 } from './mmu';
 import {
-  ATTR_CODE, ATTR_DB, ATTR_NULL, ATTR_P, ATTR_S, code64, long_mode, protected_mode, segment, update_segment,
+  ATTR_CODE, ATTR_DB, ATTR_NULL, ATTR_P, ATTR_S, code64, long_mode, segment, update_segment,
   uses_descriptors, vm86,
 } from './mode';
 import { GP, NP, SS_FAULT } from './private';

@@ -4,15 +4,15 @@ import { raise, raise_gp0, raise_selector } from './fault';
 import { read_eflags } from './flags';
 import {
   CPL, CR0, CR3, CR4, CS, DEBUG_HITS, DR, DS, ES, EVENT, EVENT_DEBUG, FS, GPR, GS, LDTR, NEXT_RIP, RIP,
-  SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEGMENT_SIZE, SEGMENTS, SS, TR,
+  SEG_ATTRIBUTES, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SS, TR,
 } from './generated-layout';
 import {
   attributes_of, base_of, descriptor_at, dpl_of, find_descriptor, limit_of, mark_accessed, read_descriptor,
   set_null_segment, set_segment, set_vm86_segment,
 } from './descriptor';
 import { check_writable, sys_rd16, sys_rd32, sys_rd64, sys_wr16, sys_wr32, system_table } from './mmu';
-import { ATTR_NULL, ATTR_P, ATTR_S, long_mode, segment, update_debug, update_mode, write_flags } from './mode';
-import { CR0_PG, CR0_TS, CR4_PAE, EXT, F_NT, F_VM, GP, NP, SS_FAULT, TS } from './private';
+import { ATTR_P, ATTR_S, long_mode, segment, update_debug, update_mode, write_flags } from './mode';
+import { CR0_PG, CR0_TS, CR4_PAE, EXT, F_NT, F_VM, GP, NP, TS } from './private';
 import { check_stack, mark_busy } from './segment';
 import { stack_check, stack_commit, stack_current, stack_push } from './stack';
 import { flush_tlb_nonglobal } from './tlb';

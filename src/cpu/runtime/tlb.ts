@@ -92,15 +92,18 @@ function drop_range(linear: u64, shift: u64, flag: i32): void {
   }
 }
 
+/** Drops one page from one table: a page fault does so [SDM 3A 4.10.4.1]. */
+export function drop_page(table: i32, linear: u64): void {
+  const entry = tlb_entry(CPU + TLB + table * TLB_TABLE_SIZE, linear);
+  const at = load<u64>(entry, TLB_READ) & load<u64>(entry, TLB_WRITE) & load<u64>(entry, TLB_FETCH);
+  if (at == (linear & ~0xfff)) clear_entry(entry);
+}
+
 /** Drops the page that holds a linear address, of whatever size, global or not. */
 export function invlpg(linear: i64): void {
   const page = (linear as u64) & ~0xfff;
   store<i64>(CPU, -1, CODE_TAG);
-  for (let table: usize = 0; table < (TLB_TABLES as usize); table++) {
-    const entry = tlb_entry(CPU + TLB + table * TLB_TABLE_SIZE, page);
-    const at = load<u64>(entry, TLB_READ) & load<u64>(entry, TLB_WRITE) & load<u64>(entry, TLB_FETCH);
-    if (at == page) clear_entry(entry);
-  }
+  for (let table = 0; table < TLB_TABLES; table++) drop_page(table, page);
   const large = (page >> 22) & 1023;
   if ((load<u64>(CPU + LARGE_FILTER + ((large >> 6) << 3) as usize) >> (large & 63)) & 1) drop_range(page, 22, TLBF_LARGE);
   if ((load<u64>(CPU + HUGE_FILTER) >> ((page >> 30) & 63)) & 1) drop_range(page, 30, TLBF_HUGE);

@@ -1,6 +1,6 @@
 import { CPU } from './env';
 import { fault_page } from './page-fault';
-import { ACCESS_FETCH, ACCESS_WRITE, CR0, CR3, CR4, EFER, TLBF_GLOBAL } from './generated-layout';
+import { ACCESS_WRITE, CR0, CR3, CR4, EFER, TLBF_GLOBAL } from './generated-layout';
 import { entry32, entry64, mark32, mark64 } from './physical';
 import {
   CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMEP, EFER_LMA, EFER_NXE, PDPTE, PHYSICAL_BITS, TABLE_SMAP,
