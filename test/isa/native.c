@@ -65,8 +65,9 @@ static void finish(void) {
 }
 
 static void on_signal(int number, siginfo_t *info, void *context) {
-  // POPF may have set AC, and the kernel leaves it set: this code's own accesses need not be aligned.
-  __asm__ volatile("pushfq; andq $~0x40000, (%%rsp); popfq" : : : "cc", "memory");
+  // POPF may have set AC, NT and ID, and the kernel leaves them set: this code's own accesses need not
+  // be aligned, and the next case's flags come from its structure alone.
+  __asm__ volatile("pushfq; andq $~0x244000, (%%rsp); popfq" : : : "cc", "memory");
   (void)number, (void)info;
   ucontext_t *uc = context;
   greg_t *regs = uc->uc_mcontext.gregs;
