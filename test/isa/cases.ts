@@ -258,7 +258,7 @@ function encode(
   const prefixes: number[] = [];
   if (lock) prefixes.push(0xf0);
   if (rep) prefixes.push(rep);
-  if (entry.prefix !== '' && entry.prefix !== 'NP')
+  if (entry.prefix !== '' && entry.prefix !== 'NP' && !entry.vex)
     prefixes.push(Number.parseInt(entry.prefix, 16));
   if (size === 16 && entry.sizes.includes(16) && entry.prefix !== '66' && entry.prefix !== 'NP')
     prefixes.push(0x66);
@@ -298,10 +298,18 @@ function encode(
       tail.push(...choice.tail);
     } else modrm = 0xc0 | (reg << 3) | (entry.rm >= 0 ? entry.rm : random.below(8));
   }
-  if (rex) code.push(rex);
-  if (entry.map > 0) code.push(0x0f);
-  if (entry.map === 2) code.push(0x38);
-  if (entry.map === 3) code.push(0x3a);
+  if (entry.vex) {
+    const named = operands.some((o) => o[0] === 'B');
+    const register = named ? random.below(mode === 1 ? 8 : 16) : 0;
+    const pp = ['NP', '66', 'F3', 'F2'].indexOf(entry.prefix);
+    code.push(0xc4, ((~rex & 7) << 5) | entry.map);
+    code.push(((rex & 8) << 4) | ((~register & 15) << 3) | pp);
+  } else {
+    if (rex) code.push(rex);
+    if (entry.map > 0) code.push(0x0f);
+    if (entry.map === 2) code.push(0x38);
+    if (entry.map === 3) code.push(0x3a);
+  }
   code.push(entry.opcodeReg ? entry.opcode | random.below(8) : entry.opcode);
   if (modrm >= 0) code.push(modrm);
   const displacementAt = code.length;

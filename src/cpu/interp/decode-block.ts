@@ -103,6 +103,7 @@ export function createBlockDecoder(
     view.setUint16(at + R.R_SEGMENT, segmentOffset(), true);
     view.setInt32(at + R.R_IMM, insn.immLow, true);
     view.setInt32(at + R.R_IMM + 4, insn.immHigh, true);
+    if (insn.vvvv >= 0) view.setUint16(at + R.R_VEX, L.GPR + insn.vvvv * 8, true);
     if (insn.memory) {
       view.setInt32(at + R.R_DISP, displacement, true);
       view.setInt32(at + R.R_DISP + 4, Math.floor(displacement / 0x1_0000_0000), true);

@@ -56,7 +56,10 @@ export class HandlerBuilder extends Sem {
     this.setState('i32.store8', L.X87_TAG, this.i32(0xff));
   }
 
-  private registerAddress(field: 'reg' | 'rm' | 'op'): Value {
+  private registerAddress(field: 'reg' | 'rm' | 'op' | 'vex'): Value {
+    if (field === 'vex') {
+      return this.add(this.cpu, this.load('i32.load16_u', this.record, R.R_VEX));
+    }
     const slot = field === 'reg' ? R.R_REG : R.R_RM;
     return this.add(this.cpu, this.load('i32.load16_u', this.record, slot));
   }

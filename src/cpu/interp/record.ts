@@ -26,6 +26,8 @@ export const R_BASE = 12;
 export const R_INDEX = 13;
 export const R_SEGMENT = 14;
 export const R_IMM = 16;
+/** Instructions with a register in VEX.vvvv have no immediate: its offset stands there. */
+export const R_VEX = 16;
 export const R_DISP = 24;
 export const R_IMM2 = 24;
 

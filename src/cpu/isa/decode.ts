@@ -26,6 +26,8 @@ export class Insn {
   /** ModRM.reg with REX.R, ModRM.rm or opcode register with REX.B. */
   reg = 0;
   rm = 0;
+  /** VEX.vvvv where an operand is there, else -1. */
+  vvvv = -1;
   /** General registers of the memory operand, -1: none; base -2: RIP of the next instruction. */
   base = -1;
   index = -1;
@@ -88,6 +90,7 @@ export class Decoder {
     insn.memory = false;
     insn.reg = 0;
     insn.rm = 0;
+    insn.vvvv = -1;
     insn.base = -1;
     insn.index = -1;
     insn.scale = 0;
@@ -124,7 +127,28 @@ export class Decoder {
       insn.rex = 0; // REX counts only directly before the opcode. [SDM 2A 2.2.1]
     }
     let map = 0;
-    if (byte === 0x0f) {
+    let vex = -1;
+    // LES takes no register, so that 32-bit code has room for VEX too. [SDM 2A 2.3.5]
+    if (byte === 0xc4 && mode !== 0) {
+      if (this.at >= this.end) return 'more';
+      if (mode === 2 || bytes[this.at]! >= 0xc0) {
+        if (this.at + 2 >= this.end) {
+          this.at = this.end;
+          return 'more';
+        }
+        if (size66 || insn.lock || insn.rep !== 0 || insn.rex !== 0) return 'invalid';
+        const fields = bytes[this.at++]!;
+        vex = bytes[this.at++]!;
+        map = fields & 31;
+        // 128 bits only.
+        if (map < 1 || map > 3 || (vex & 4) !== 0) return 'invalid';
+        if (mode === 2) insn.rex = 0x40 | (~(fields >> 5) & 7) | ((vex & 0x80) >> 4);
+        size66 = (vex & 3) === 1;
+        insn.rep = ([0, 0, 3, 2] as const)[vex & 3]!;
+        byte = bytes[this.at++]!;
+      }
+    }
+    if (byte === 0x0f && vex < 0) {
       if (this.at >= this.end) return 'more';
       byte = bytes[this.at++]!;
       map = 1;
@@ -136,8 +160,6 @@ export class Decoder {
     }
     const list = this.candidates[map * 256 + byte]!;
     if (list.length === 0) return 'invalid';
-    // VEX and EVEX take the place of LES, LDS and BOUND with a register operand; they are #UD as
-    // those are in 64-bit code. [SDM 2A 2.3.5]
     const rexW = (insn.rex & 8) !== 0;
     let modrm = -1;
     const first = list[0]!;
@@ -145,13 +167,20 @@ export class Decoder {
       if (this.at >= this.end) return 'more';
       modrm = bytes[this.at]!;
     }
-    const entry = choose(list, modrm, mode, size66, insn.rep, insn.rex);
+    const entry = choose(list, modrm, mode, size66, insn.rep, insn.rex, vex >= 0);
     if (!entry) {
       if (modrm >= 0) this.at++;
       return 'invalid';
     }
     insn.entry = entry;
     const { options } = entry;
+    if (vex >= 0) {
+      insn.rep = 0;
+      const named = entry.operands.some((o) => o[0] === 'B');
+      const vvvv = (~vex >> 3) & 15;
+      if (named) insn.vvvv = mode === 2 ? vvvv : vvvv & 7;
+      else if (vvvv !== 0) return 'invalid';
+    }
     // Sizes.
     if (mode === 2) {
       if (options.size64 === 'always') insn.size = 64;
@@ -298,13 +327,14 @@ function choose(
   size66: boolean,
   rep: 0 | 2 | 3,
   rex: number,
+  vex: boolean,
 ): Entry | null {
   // A mandatory F2 or F3 wins over 66. [SDM 2A 2.1.2]
   const mandatory = rep === 2 ? 'F2' : rep === 3 ? 'F3' : size66 ? '66' : 'NP';
   for (const entry of list) {
     const { options } = entry;
     if (options.mode !== undefined && (options.mode === 'long') !== (mode === 2)) continue;
-    if (entry.prefix !== '' && entry.prefix !== mandatory) continue;
+    if (entry.vex !== vex || (entry.prefix !== '' && entry.prefix !== mandatory)) continue;
     if (options.w !== undefined && (options.w === 1) !== ((rex & 8) !== 0)) continue;
     if (options.rexB !== undefined && (options.rexB === 1) !== ((rex & 1) !== 0)) continue;
     if (entry.hasModrm && modrm >= 0) {

@@ -74,6 +74,8 @@ function operandText(operand: string, insn: Insn, next: bigint): string {
       return insn.memory ? memory(insn, bits()) : gpr(insn.rm, bits(), insn.rex);
     case 'G':
       return gpr(insn.reg, bits(), insn.rex);
+    case 'B':
+      return gpr(insn.vvvv, bits(), insn.rex);
     case 'Z':
       return gpr(insn.rm, bits(), insn.rex);
     case 'M':

@@ -1,6 +1,7 @@
 /** The instruction table: all families, in the order of the manual's chapters. */
 import { arithmetic } from './arithmetic.js';
 import { bitOps } from './bits.js';
+import { bmi } from './bmi.js';
 import { branches } from './branch.js';
 import { crypto } from './crypto.js';
 import { flagOps } from './flags.js';
@@ -25,6 +26,7 @@ export const instructionTable = buildTable({
   multiply,
   shifts,
   bits: bitOps,
+  bmi,
   branches,
   strings,
   flags: flagOps,

@@ -40,6 +40,8 @@ function operandOf(text: string, variant: Variant): Operand {
     }
     case 'G':
       return { kind: 'gpr', field: 'reg', bits: bitsOfLetter(letter, size) as Bits };
+    case 'B':
+      return { kind: 'gpr', field: 'vex', bits: bitsOfLetter(letter, size) as Bits };
     case 'Z':
       return { kind: 'gpr', field: 'op', bits: bitsOfLetter(letter, size) as Bits };
     case 'M':

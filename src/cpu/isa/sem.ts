@@ -21,7 +21,7 @@ import type { Entry } from './table.js';
 export type Bits = 8 | 16 | 32 | 64;
 
 /** Where a register number comes from: the instruction's fields, or fixed. */
-export type RegField = 'reg' | 'rm' | 'op' | number;
+export type RegField = 'reg' | 'rm' | 'op' | 'vex' | number;
 
 export type Operand =
   | { kind: 'gpr'; field: RegField; bits: Bits }

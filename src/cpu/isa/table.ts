@@ -7,9 +7,11 @@
  * Pattern:  [NP|66|F3|F2] opcode bytes, then `/r`, `/0`..`/7`, a fixed ModRM byte (C0..FF), `C0+i`
  *           (fixed but for its low three bits) or, on the opcode byte, `50+r`.
  *           NP: none of 66, F3, F2. Without one of these four, 66 is the operand-size prefix.
+ *           VEX before all: a VEX prefix of 128 bits that carries the rest.
  *
  * Operands: a class, then a size.
  *   E  ModRM.rm: general register or memory      G  ModRM.reg: general register
+ *   B  VEX.vvvv: general register
  *   M  ModRM.rm: memory only                     R  ModRM.rm: general register only
  *   Z  register in the opcode's low three bits   I  immediate   J  relative branch
  *   O  absolute offset (mov moffs)               A  far pointer in the instruction
@@ -72,6 +74,7 @@ export interface Entry {
   /** The opcode's low three bits name a register. */
   readonly opcodeReg: boolean;
   readonly prefix: '' | 'NP' | '66' | 'F3' | 'F2';
+  readonly vex: boolean;
   readonly hasModrm: boolean;
   /** Wanted ModRM.reg and ModRM.rm, or -1. */
   readonly reg: number;
@@ -106,6 +109,8 @@ function parse(
   const { sizes: givenSizes, ...options } = given;
   const operands = operandText === '' ? [] : operandText.split(' ');
   const tokens = pattern.split(' ');
+  const vex = tokens[0] === 'VEX';
+  if (vex) tokens.shift();
   let at = 0;
   let prefix: Entry['prefix'] = '';
   const first = tokens[0]!;
@@ -152,10 +157,10 @@ function parse(
     else if (/^[RUN]/.test(operand) && mod === 'any') mod = 'reg';
   }
   const sized = operands.some(
-    (o) => /^[EGMRZIJOA][vzyp]/.test(o) || o === 'Ibs' || /^[er]A|^[er][BCDSI]/.test(o),
+    (o) => /^[EGBMRZIJOA][vzyp]/.test(o) || o === 'Ibs' || /^[er]A|^[er][BCDSI]/.test(o),
   );
   const onlyY = !operands.some(
-    (o) => /^[EGMRZIJOA][vzp]/.test(o) || o === 'Ibs' || /^[er]A/.test(o),
+    (o) => /^[EGBMRZIJOA][vzp]/.test(o) || o === 'Ibs' || /^[er]A/.test(o),
   );
   let sizes =
     givenSizes ??
@@ -173,6 +178,7 @@ function parse(
     opcode,
     opcodeReg,
     prefix,
+    vex,
     hasModrm,
     reg,
     rm,
