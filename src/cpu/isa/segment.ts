@@ -120,14 +120,18 @@ const into: Semantic = (s) =>
     s.leave(true);
   });
 
-/** Signed index against a pair of signed bounds in memory. */
+/** Signed index against a pair of signed bounds in memory; the upper is read when the lower has passed. */
 const bound: Semantic = (s) => {
   const [index] = s.operands as [Operand];
   const bytes = s.size / 8;
-  const pointer = s.pointer(2 * bytes, L.ACCESS_READ);
   const value = s.sext(s.read(index), s.size);
-  const limit = (at: number): Value => s.sext(s.loadInt(s.addC(pointer, at), s.size), s.size);
-  s.faultIf(s.or(s.ltS(value, limit(0)), s.gtS(value, limit(bytes))), BR);
+  const address = s.effectiveAddress();
+  const limit = (at: number): Value => {
+    const place = s.and(s.addC(address, at), s.addressMask());
+    return s.sext(s.loadAt(s.segment(), place, s.size), s.size);
+  };
+  s.faultIf(s.ltS(value, limit(0)), BR);
+  s.faultIf(s.gtS(value, limit(bytes)), BR);
 };
 
 // --- descriptor tables -----------------------------------------------------------------------------
@@ -200,15 +204,15 @@ const inspect =
     s.mergeFlags(0x40, s.shlC(ok, 6));
   };
 
-/** ARPL: the destination's RPL is raised to the source's. */
+/** ARPL: the destination's RPL is raised to the source's; it is written only then. */
 const arpl: Semantic = (s) => {
   s.rt('check_descriptors');
   const [dst, src] = s.operands as [Operand, Operand];
   const rpl = s.andC(s.read(src), 3);
-  const raise = (a: Value): Value =>
-    s.select(s.ltU(s.andC(a, 3), rpl), s.or(s.andC(a, 0xfffc), rpl), a);
-  const { old } = s.update(dst, raise);
-  s.mergeFlags(0x40, s.shlC(s.ltU(s.andC(old, 3), rpl), 6));
+  const old = s.read(dst);
+  const raised = s.ltU(s.andC(old, 3), rpl);
+  s.if(raised, () => s.write(dst, s.or(s.andC(old, 0xfffc), rpl)));
+  s.mergeFlags(0x40, s.shlC(raised, 6));
 };
 
 export const segments: Family = (def) => {

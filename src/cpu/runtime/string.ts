@@ -285,9 +285,11 @@ export function lods(size: i32, rep: i32, mask: u64, seg: i32): i32 {
   return finished(rep, mask);
 }
 
-/** Ends a comparing run: flags of the last pair, then whether the instruction is over. */
-function compared(rep: i32, mask: u64, size: i32, a: u64, b: u64): i32 {
-  flags_of_sub(size, a, b);
+/**
+ * Whether a comparing instruction is over after a pair. Flags are written only then: a fault in the
+ * middle finds them as they were before the instruction. [SDM 2B REP]
+ */
+function decided(rep: i32, mask: u64, a: u64, b: u64): i32 {
   if (rep == 3 && a != b) return 1;
   if (rep == 2 && a == b) return 1;
   return finished(rep, mask);
@@ -301,6 +303,7 @@ export function scas(size: i32, rep: i32, mask: u64): i32 {
   let left = allowance(rep, mask);
   if (left == 0) return 1;
   let over = 0;
+  let b: u64 = 0;
   while (left != 0 && !over) {
     const di = reg(RDI) & mask;
     if (!allowed(es, di, size, ACCESS_READ)) return 0;
@@ -308,7 +311,6 @@ export function scas(size: i32, rep: i32, mask: u64): i32 {
     if (from == 0) return 0;
     const most = bounced(from) ? 1 : run_length(es, di, size, down, mask, left);
     let n: u64 = 0;
-    let b: u64 = 0;
     do {
       b = load_element(from, size);
       n++;
@@ -317,9 +319,10 @@ export function scas(size: i32, rep: i32, mask: u64): i32 {
     move(RDI, n, size, down, mask);
     count_down(rep, n, mask);
     left -= n;
-    over = compared(rep, mask, size, a, b);
+    over = decided(rep, mask, a, b);
     if (disturbed()) break;
   }
+  if (over) flags_of_sub(size, a, b);
   return over;
 }
 
@@ -329,18 +332,20 @@ export function cmps(size: i32, rep: i32, mask: u64, seg: i32): i32 {
   let left = allowance(rep, mask);
   if (left == 0) return 1;
   let over = 0;
+  let a: u64 = 0;
+  let b: u64 = 0;
   while (left != 0 && !over) {
     const si = reg(RSI) & mask;
     const di = reg(RDI) & mask;
     if (!allowed(seg, si, size, ACCESS_READ)) return 0;
     let first = probe_read(linear_of(seg, si), size, seg);
     if (first == 0) return 0;
-    let a = load_element(first, size);
+    a = load_element(first, size);
     let direct = !bounced(first);
     if (!allowed(es, di, size, ACCESS_READ)) return 0;
     let second = probe_read(linear_of(es, di), size, es);
     if (second == 0) return 0;
-    let b = load_element(second, size);
+    b = load_element(second, size);
     direct = direct && !bounced(second);
     let most: u64 = 1;
     if (direct) {
@@ -360,9 +365,10 @@ export function cmps(size: i32, rep: i32, mask: u64, seg: i32): i32 {
     move(RDI, n, size, down, mask);
     count_down(rep, n, mask);
     left -= n;
-    over = compared(rep, mask, size, a, b);
+    over = decided(rep, mask, a, b);
     if (disturbed()) break;
   }
+  if (over) flags_of_sub(size, a, b);
   return over;
 }
 
