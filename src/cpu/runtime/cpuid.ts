@@ -29,12 +29,6 @@ function find(leaf: u32, subleaf: u32): usize {
   return 0;
 }
 
-/** Whether a bit of a leaf's register (0 EAX .. 3 EDX) is offered. */
-export function cpuid_has(leaf: u32, register: i32, bit: i32): bool {
-  const entry = find(leaf, 0);
-  return entry != 0 && ((load<u32>(entry + 8 + (register << 2)) >> bit) & 1) != 0;
-}
-
 /** A leaf beyond the last of its range answers as the last basic one. [SDM 2A CPUID] */
 function in_range(leaf: u32): u32 {
   const base = leaf & 0xf0000000;
