@@ -8,7 +8,7 @@ import {
   ACTIVITY, ATT_FLUSH, ATT_INIT, ATT_INTERRUPT, ATT_NMI, ATT_PARK, ATT_PAUSE, ATT_SIPI, ATTENTION, BLOCK_REC, CODE_BASE,
   DEBUG_HITS, DELIVERING, DR, EFLAGS, EVENT, EVENT_DEBUG, EVENT_EXCEPTION, EVENT_EXIT, EVENT_INACTIVE, EVENT_RECHECK,
   EVENT_SHADOW, EVENT_SHADOW_SS, EVENT_STEP, CR2, EXC_ADDRESS, EXC_ERROR, EXC_EXTERNAL, EXC_FAULT, EXC_HAS_ERROR,
-  EXC_KIND, EXC_TRAP, EXC_VECTOR, EXIT_HALT, EXIT_INTERRUPTED, EXIT_REASON, EXIT_SHUTDOWN, LINEAR_MASK, MSR_APIC_BASE,
+  EXC_KIND, EXC_TRAP, EXC_VECTOR, EXIT_BUDGET, EXIT_HALT, EXIT_INTERRUPTED, EXIT_REASON, EXIT_SHUTDOWN, LINEAR_MASK, MSR_APIC_BASE,
   NMI_STATE, RIP,
 } from './generated-layout';
 import { lock_end, park } from './exclusive';
@@ -47,6 +47,12 @@ function take_attention(bits: i32): i32 {
   return (atomic.and<i32>(CPU + ATTENTION, ~bits) & bits) as i32;
 }
 
+/**
+ * Deliveries after which `run` comes back without an instruction in between: a #DB whose frame is
+ * pushed onto watched memory raises the next #DB, for ever.
+ */
+const MOST_DELIVERIES: i32 = 64;
+
 function exit(reason: i32): i32 {
   store<i32>(CPU, reason, EXIT_REASON);
   return LEAVE;
@@ -61,7 +67,8 @@ export function handle_events(): i32 {
   store<i32>(CPU, 0, BOUNCE_MMIO);
   if (load<i32>(CPU, HOLDS_EXCLUSIVE)) lock_end();
   resume_step();
-  for (;;) {
+  for (let turn: i32 = 0; ; turn++) {
+    if (turn == MOST_DELIVERIES) return exit(EXIT_BUDGET);
     const attention = atomic.load<i32>(CPU + ATTENTION);
     if (attention & ~ATT_INTERRUPT) {
       if (attention & ATT_PARK) park();
