@@ -1,4 +1,5 @@
 import { createBlockDecoder } from '../../cpu/interp/decode-block.js';
+import { R_REMAINING } from '../../cpu/interp/record.js';
 import * as layout from '../../cpu/state/layout.js';
 import type { Exit, InlineBus, Vcpu } from '../engine.js';
 import type { LocalApicRecord, VcpuRecord } from '../records.js';
@@ -35,7 +36,7 @@ export class SoftVcpu implements Vcpu {
     this.counts = new BigUint64Array(buffer, this.state.base, layout.VCPU_STRIDE / 8);
     const { state } = this;
     this.exits = new BusExits(
-      () => `${state.u64(layout.RIP)} ${state.u64(layout.ICOUNT)} ${state.u64(layout.GPR + 8)}`,
+      () => `${state.u64(layout.RIP)} ${this.counted()} ${state.u64(layout.GPR + 8)}`,
     );
     this.bus = this.exits;
     const env = this.imports();
@@ -73,6 +74,7 @@ export class SoftVcpu implements Vcpu {
         const exit = this.exitOf(this.interp.run());
         if (exit !== undefined) return exit;
       } catch (error) {
+        this.uncount();
         if (error === LEAVE) return this.exits.exit!;
         if (error !== UNWIND) {
           return { kind: 'internal-error', message: String(error), cause: error };
@@ -80,6 +82,19 @@ export class SoftVcpu implements Vcpu {
         this.runtime.lock_end();
       }
     }
+  }
+
+  /** A block is counted when it is entered: takes back what was not reached in the one just left. */
+  private uncount(): void {
+    this.counts[layout.ICOUNT / 8] = this.counted();
+    this.state.setU32(layout.BLOCK_REC, 0);
+  }
+
+  /** Instructions retired before the one being executed. */
+  private counted(): bigint {
+    const record = this.state.u32(layout.BLOCK_REC);
+    const unrun = record === 0 ? 0 : this.state.u8(record - this.state.base + R_REMAINING) + 1;
+    return this.counts[layout.ICOUNT / 8]! - BigInt(unrun);
   }
 
   /** Undefined: nothing to say, go on. */
