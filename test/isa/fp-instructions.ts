@@ -23,7 +23,7 @@ export interface FpInstruction {
 }
 
 /** Linear (and physical) address of the memory operand, and its place. */
-export const OPERAND = 0x6000;
+export const OPERAND = 0x1_6000;
 
 const A = L.VCPU_AREA + L.XMM;
 const B = A + L.XMM_SIZE;

@@ -6,13 +6,13 @@ import {
   arithmetic, compare, EQUAL, LESS, roundToInteger, special, toInt, UNORDERED,
 } from './softfloat-arith';
 import {
-  copyFloat, DE, FINITE, Float, float, Fp, IE, INFINITE, pack32, pack64, PE, QNAN, QUIET_BIT, round32, round64,
-  TOP_BIT, unpack32, unpack64, unpackInt, ZERO,
+  DE, FINITE, Float, float, Fp, IE, pack32, pack64, PE, QNAN, QUIET_BIT, round32, round64, TOP_BIT,
+  unpack32, unpack64, unpackInt, ZERO,
 } from './softfloat-core';
 import {
-  aborted, begin, C0, C1, C2, C3, end, getSt, isEmpty, moveTop, need, NO_OPERAND, noteRounding, pop,
-  pushFloat, room, roundToControl, setConditions, setEmpty, setIndefinite, setSt, setStatus, st, status,
-  withheld,
+  aborted, begin, C0, C1, C2, C3, end, getSt, isEmpty, moveTop, need, NO_OPERAND, noteRounding,
+  pop, pushFloat, room, roundToControl, setConditions, setEmpty, setIndefinite, setSt, setStatus,
+  st, status, withheld,
 } from './x87-state';
 
 /** Formats of memory operands. */

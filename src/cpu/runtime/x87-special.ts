@@ -1,14 +1,13 @@
 /** x87 instructions of the D9 E0..FF block that are exact: signs, classes, remainders, scaling, constants. */
-import { CPU } from './env';
-import { arithmetic, DIV, roundToInteger, special, squareRoot } from './softfloat-arith';
+import { roundToInteger, special, squareRoot } from './softfloat-arith';
 import {
-  copyFloat, DE, DOWN, FINITE, Float, float, Fp, IE, INFINITE, NAN, normalise, setInfinite, setInvalid,
+  copyFloat, DE, FINITE, Float, float, Fp, INFINITE, NAN, normalise, setInfinite, setInvalid,
   setZero, UE, unpackInt, UP, ZE, ZERO,
 } from './softfloat-core';
 import {
-  aborted, begin, C0, C1, C2, C3, end, getSt, isEmpty, moveTop, need, NO_OPERAND, noteRounding, pop,
-  pushFloat, room, roundExtended, roundToControl, setConditions, setEmpty, setIndefinite, setSt,
-  setStatus, st, status,
+  aborted, begin, C0, C1, C2, C3, end, getSt, isEmpty, moveTop, need, NO_OPERAND, noteRounding,
+  pushFloat, room, roundExtended, roundToControl, setConditions, setIndefinite, setSt, setStatus,
+  st, status,
 } from './x87-state';
 
 /** FCHS (flip 1) and FABS (flip 0): of whatever bits there are. */

@@ -4,15 +4,15 @@
  */
 import { addFloats, special } from './softfloat-arith';
 import {
-  copyFloat, DE, FINITE, Float, float, Fp, INFINITE, NEAREST, normalise, PE, setInfinite, setInvalid,
-  setZero, TOP_BIT, unpackInt, ZE, ZERO,
+  copyFloat, DE, FINITE, Float, float, Fp, INFINITE, NEAREST, normalise, PE, setInfinite,
+  setInvalid, setZero, TOP_BIT, UE, unpackInt, ZE, ZERO,
 } from './softfloat-core';
 import {
   constant, divWide, exponentialLess1, inverseTangent, LN2, LOG2E, mulWide, PI_4, setFinite,
   sineOrCosine,
 } from './softfloat-wide';
 import {
-  aborted, begin, C2, end, getSt, moveTop, need, NO_OPERAND, noteRounding, pop, pushFloat, room,
+  aborted, begin, C2, end, getSt, moveTop, need, NO_OPERAND, noteRounding, pop, room,
   roundExtended, setIndefinite, setSt, setStatus, status,
 } from './x87-state';
 
@@ -43,7 +43,10 @@ const EXACT_UP: i32 = 2;
 function deliver(r: Float, to: i32, how: i32): void {
   if (how == INEXACT && r.kind == FINITE) r.low |= 1;
   roundExtended(r);
-  if (how == EXACT_UP) Fp.up = true;
+  if (how == EXACT_UP) {
+    if (r.kind == FINITE && !(r.sig & TOP_BIT)) Fp.flags |= UE;
+    else Fp.up = true;
+  }
   noteRounding();
   setSt(to, r);
 }
