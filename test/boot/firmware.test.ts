@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -20,7 +20,7 @@ async function logUntil(text: string, ...args: string[]): Promise<string> {
   try {
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, 200));
-      const found = readFileSync(log, 'latin1');
+      const found = existsSync(log) ? readFileSync(log, 'latin1') : '';
       if (found.includes(text)) return found;
       assert.ok(!ended, `ended before "${text}":\n${found.slice(-1500)}\n${guest.err}`);
     }
@@ -64,7 +64,7 @@ test('memtest86+ runs its first tests with its screen on the serial console', {
   ]);
   await guest.printed('Memtest86+');
   await guest.printed('[Address test');
-    await guest.printed('[Moving inversions');
+  await guest.printed('[Moving inversions');
   guest.signal('SIGTERM');
   await guest.ended;
 });
