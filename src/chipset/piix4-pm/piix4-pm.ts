@@ -139,9 +139,14 @@ export class Piix4Pm implements Device<Piix4PmState>, IoFace {
     return Math.floor((this.wiring.clock.nowNs() * PM_TIMER_HZ) / 1e9);
   }
 
-  /** Notes an overflow, arms for the next if the guest wants to hear of it, and drives the SCI. */
+  /** Notes an overflow, and does what follows. */
   private update(): void {
     if (this.ticks() >= this.overflowTick) this.status |= pm1.timer;
+    this.drive();
+  }
+
+  /** Arms for the next overflow if the guest wants to hear of it, and drives the SCI. */
+  private drive(): void {
     const awaited = (this.enable & pm1.timer) !== 0 && (this.status & pm1.timer) === 0;
     if (awaited) this.overflowTimer.arm(Math.ceil(((this.overflowTick + 1) * 1e9) / PM_TIMER_HZ));
     else this.overflowTimer.disarm();
@@ -281,6 +286,7 @@ export class Piix4Pm implements Device<Piix4PmState>, IoFace {
     this.overflowTick = state.overflowTick;
     this.pci.restore(state.config);
     this.place();
-    this.update();
+    // An overflow that nobody has noted yet stays so: saved again, the state is the same.
+    this.drive();
   }
 }
