@@ -317,7 +317,7 @@ function weight(entry: Entry): number {
 
 /** MOV to and from CR and DR: ModRM.mod is ignored. [SDM 2B MOV—Control Registers] */
 function alwaysRegister(entry: Entry): boolean {
-  return entry.operands.some((o) => o[0] === 'C' || o[0] === 'D') && entry.map === 1;
+  return entry.operands.some((o) => o === 'Cy' || o === 'Dy');
 }
 
 function choose(
