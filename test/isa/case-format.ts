@@ -1,8 +1,18 @@
 /** The structures of native.c, byte for byte: what a case holds and what an answer holds. */
 
 export const CODE = 0x1000_0000;
+/** Two pages, then one that cannot be written; the pages around them are absent. */
 export const DATA = 0x2000_0000;
+/** Bases of FS and GS in 64-bit code; elsewhere they are null. */
+export const FS_BASE = 0x10_0040;
+export const GS_BASE = 0x7ff0_0000_0000;
 export const WINDOW = 256;
+
+/** Kinds of code: 64-bit, 32-bit, and 16-bit with segments at CODE and DATA. */
+export const MODES = [0, 1, 2] as const;
+export type Mode = (typeof MODES)[number];
+/** Limits of the segments of 16-bit code. */
+export const LIMIT_16 = { cs: 0xffff, ds: 0xffff, ss: 0x2fff, es: 0x1fff } as const;
 
 export const CASE = {
   code: 0,

@@ -1,13 +1,15 @@
 /** Compares answers of the soft engine with the host CPU's and tells differences apart. */
 import type { Entry } from '#src/cpu/isa/table.js';
 import { ANSWER, CASE, GPR_NAMES, WINDOW } from './case-format.js';
-import { flagsMask, storesInParts } from './masks.js';
+import { ALL_FLAGS, flagsMask, storesInParts } from './masks.js';
+
+const LAST_USER_PAGE = 0x7fff_ffff_f000n;
 
 const hex = (v: bigint | number): string => v.toString(16);
 
 /** What differs in answer `i`, or null. */
 export function difference(
-  entry: Entry,
+  entry: Entry | null,
   mine: Uint8Array,
   host: Uint8Array,
   i: number,
@@ -17,8 +19,8 @@ export function difference(
   const out: string[] = [];
   const trap = (v: DataView): string => {
     const n = v.getUint32(ANSWER.trap, true);
-    // The host's kernel has pages of its own above: whether one is there is not ours to know.
-    const upper = n === 14 && v.getBigUint64(ANSWER.cr2, true) >> 63n !== 0n;
+    // Above what Linux gives a process, whether there is a page is not ours to know.
+    const upper = n === 14 && v.getBigUint64(ANSWER.cr2, true) >= LAST_USER_PAGE;
     return n === 14
       ? `14 error ${v.getUint32(ANSWER.error, true) & (upper ? ~1 : ~0)} at ${hex(v.getBigUint64(ANSWER.cr2, true))}`
       : `${hex(n)} error ${v.getUint32(ANSWER.error, true)}`;
@@ -33,9 +35,9 @@ export function difference(
   }
   const [ripA, ripB] = [a.getBigUint64(ANSWER.rip, true), b.getBigUint64(ANSWER.rip, true)];
   if (ripA !== ripB) out.push(`rip ${hex(ripA)}, host ${hex(ripB)}`);
-  let mask = flagsMask(entry);
   // A fault leaves the flags alone, also those the instruction leaves undefined.
-  if (b.getUint32(ANSWER.trap, true) !== 3) mask = 0xcd5;
+  const trapped = b.getUint32(ANSWER.trap, true);
+  const mask = trapped === 1 || trapped === 3 ? flagsMask(entry) : ALL_FLAGS;
   const [fa, fb] = [
     a.getUint32(ANSWER.rflags, true) & mask,
     b.getUint32(ANSWER.rflags, true) & mask,
@@ -92,5 +94,5 @@ export function describe(cases: Uint8Array, i: number): string {
   const gprs = GPR_NAMES.map(
     (name, r) => `${name}=${hex(c.getBigUint64(CASE.gpr + r * 8, true))}`,
   ).join(' ');
-  return `${c.getUint32(CASE.mode, true) ? '32-bit' : '64-bit'} [${code}] ${gprs} flags=${hex(c.getBigUint64(CASE.rflags, true))} fcw=${hex(c.getUint16(CASE.fx, true))} fsw=${hex(c.getUint16(CASE.fx + 2, true))} mxcsr=${hex(c.getUint32(CASE.fx + 24, true))}`;
+  return `${[64, 32, 16][c.getUint32(CASE.mode, true)]}-bit [${code}] ${gprs} flags=${hex(c.getBigUint64(CASE.rflags, true))} fcw=${hex(c.getUint16(CASE.fx, true))} fsw=${hex(c.getUint16(CASE.fx + 2, true))} mxcsr=${hex(c.getUint32(CASE.fx + 24, true))}`;
 }

@@ -6,9 +6,13 @@ import type { Entry } from '#src/cpu/isa/table.js';
 
 const FLAG_BIT: Readonly<Record<string, number>> = { C: 0, P: 2, A: 4, Z: 6, S: 7, O: 11 };
 
-/** RFLAGS bits to compare: arithmetic flags and DF, without what the manual leaves undefined. */
-export function flagsMask(entry: Entry): number {
-  let mask = 0xcd5;
+/** RFLAGS bits to compare: arithmetic flags, TF, DF, NT, AC and ID. */
+export const ALL_FLAGS = 0x24_4dd5;
+
+/** The same without what the manual leaves undefined. */
+export function flagsMask(entry: Entry | null): number {
+  if (!entry) return ALL_FLAGS;
+  let mask = ALL_FLAGS;
   for (const name of entry.options.undefined ?? '') mask &= ~(1 << FLAG_BIT[name]!);
   if (entry.family === 'shifts') mask &= shiftMask(entry);
   return mask;
@@ -25,6 +29,6 @@ function shiftMask(entry: Entry): number {
  * Stores of 80 bits go out in two parts: where the second is absent, the host has written the first.
  * Ours commits nothing.
  */
-export function storesInParts(entry: Entry): boolean {
-  return entry.operands[0] === 'Mt';
+export function storesInParts(entry: Entry | null): boolean {
+  return entry?.operands[0] === 'Mt';
 }

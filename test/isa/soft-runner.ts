@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { createBlockDecoder, DecodeTables } from '#src/cpu/interp/decode-block.js';
 import type { Entry } from '#src/cpu/isa/table.js';
 import * as L from '#src/cpu/state/layout.js';
-import { ANSWER, CASE, CODE, DATA } from './case-format.js';
+import { ANSWER, CASE, CODE, DATA, FS_BASE, GS_BASE, LIMIT_16 } from './case-format.js';
 
 const RAM = L.VCPU_AREA + L.VCPU_STRIDE;
 const CPU = L.VCPU_AREA;
@@ -26,6 +26,9 @@ const HANDLERS = 0x8000;
 const STACK_TOP = 0xa000;
 const CODE_PAGE = 0x10_0000;
 const DATA_PAGES = 0x10_1000;
+
+/** Attributes of a null segment register. */
+const NULL_SEGMENT = 0x1_0000;
 
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
 
@@ -106,6 +109,7 @@ export class SoftRunner {
     this.u64(0x4000, CODE_PAGE | 7);
     this.u64(0x5000, BigInt(DATA_PAGES | 7) | NX);
     this.u64(0x5008, BigInt((DATA_PAGES + 4096) | 7) | NX);
+    this.u64(0x5010, BigInt((DATA_PAGES + 8192) | 5) | NX);
     for (let vector = 0; vector < 32; vector++) {
       const handler = HANDLERS + vector * 16;
       this.bytes[RAM + handler] = 0xf4; // hlt
@@ -160,6 +164,8 @@ export class SoftRunner {
     const answers = new Uint8Array(count * ANSWER.size);
     const input = new DataView(cases.buffer, cases.byteOffset);
     const output = new DataView(answers.buffer);
+    this.bytes.fill(0, RAM + DATA_PAGES, RAM + DATA_PAGES + 8192);
+    this.bytes.fill(0xcc, RAM + CODE_PAGE, RAM + CODE_PAGE + 4096);
     for (let i = 0; i < count; i++)
       this.runOne(cases, input, i * CASE.size, answers, output, i * ANSWER.size);
     return answers;
@@ -184,9 +190,8 @@ export class SoftRunner {
     this.forgetCode(RAM + CODE_PAGE);
     bytes.set(cases.subarray(at + CASE.data, at + CASE.data + dataLength), dataAt);
     bytes.set(cases.subarray(at + CASE.gpr, at + CASE.gpr + 128), CPU + L.GPR);
-    view.setBigUint64(CPU + L.RIP, BigInt(CODE + codeOffset), true);
-    this.segment(L.CS, mode ? 0x23 : 0x33, mode ? 0xc0fb : 0xa0fb, 0, 0xffff_ffff);
-    for (const n of [L.SS, L.DS, L.ES]) this.segment(n, 0x2b, 0xc0f3, 0, 0xffff_ffff);
+    view.setBigUint64(CPU + L.RIP, BigInt(mode === 2 ? codeOffset : CODE + codeOffset), true);
+    this.loadSegments(mode);
     view.setInt32(CPU + L.CPL, 3, true);
     view.setInt32(CPU + L.ACTIVITY, 0, true);
     view.setInt32(CPU + L.EVENT, 0, true);
@@ -217,6 +222,20 @@ export class SoftRunner {
     answers.set(bytes.subarray(dataAt, dataAt + dataLength), out + ANSWER.data);
     bytes.fill(0, dataAt, dataAt + dataLength);
     bytes.fill(0xcc, codeAt, codeAt + codeLength);
+  }
+
+  private loadSegments(mode: number): void {
+    if (mode === 2) {
+      this.segment(L.CS, 0x07, 0xfb, CODE, LIMIT_16.cs);
+      this.segment(L.DS, 0x0f, 0xf3, DATA, LIMIT_16.ds);
+      this.segment(L.SS, 0x17, 0xf3, DATA, LIMIT_16.ss);
+      this.segment(L.ES, 0x1f, 0xf3, DATA, LIMIT_16.es);
+    } else {
+      this.segment(L.CS, mode ? 0x23 : 0x33, mode ? 0xc0fb : 0xa0fb, 0, 0xffff_ffff);
+      for (const n of [L.SS, L.DS, L.ES]) this.segment(n, 0x2b, 0xc0f3, 0, 0xffff_ffff);
+    }
+    this.segment(L.FS, 0, NULL_SEGMENT, FS_BASE, 0);
+    this.segment(L.GS, 0, NULL_SEGMENT, GS_BASE, 0);
   }
 
   /** Code was written from outside: what was decoded there is no longer it. */
