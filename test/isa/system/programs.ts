@@ -54,4 +54,57 @@ export const systemPrograms: readonly SystemProgram[] = [
       },
     ],
   },
+  {
+    name: 'protected',
+    qemu: true,
+    exceptions: [
+      {
+        lines: ['user xsetbv', 'user mov ax to cr8 form'],
+        section: 'SDM 3A table 6-2',
+        why: 'an invalid opcode is #UD whatever the level; QEMU looks at the level first',
+      },
+      {
+        lines: ['accessed bit of code by ljmp'],
+        section: 'SDM 3A 3.4.5.1',
+        why: 'loading a code segment sets its accessed bit; QEMU leaves CS out',
+      },
+      {
+        lines: ['user gate to conf'],
+        section: 'SDM 3A 5.8.4',
+        why: 'a call gate to conforming code changes neither level nor stack; QEMU takes both',
+      },
+      {
+        lines: ['gate beyond', 'user gate beyond'],
+        section: 'SDM 2A CALL',
+        why: 'the offset of a gate is checked against the limit; QEMU does not',
+      },
+      {
+        lines: ['gate with inner ss DS1+1'],
+        section: 'SDM 2A CALL',
+        why: 'a stack segment that is not present is #SS(selector); QEMU raises #TS',
+      },
+      {
+        lines: ['breakpoint and mov ss'],
+        section: 'SDM 3A 6.8.3',
+        why: 'a data breakpoint of mov ss is held back to the next instruction; QEMU delivers it',
+      },
+      {
+        lines: ['dr6 and dr7 fixed bits'],
+        section: 'SDM 3B 17.2.4',
+        why: 'bits 15, 14 and 12 of DR7 are 0; QEMU keeps them',
+      },
+    ],
+  },
+  {
+    name: 'protected-strict',
+    qemu: false,
+    exceptions: [
+      {
+        lines: ['general detect'],
+        section: 'SDM 3B 17.3.1.1',
+        why: 'RF is set in what a fault pushes, unless it is an instruction breakpoint; Bochs clears it',
+        says: { 'general detect': '#1@10 h=dff4 ax=2400 fl=10002' },
+      },
+    ],
+  },
 ];

@@ -72,7 +72,7 @@ export function runBochs(image: Uint8Array): string {
       'romimage: file=rom, address=0xffff0000',
       'vgaromimage: file=/usr/share/vgabios/vgabios.bin',
       'memory: guest=64, host=64',
-      'cpu: model=corei7_skylake_x, count=1, ips=100000000, reset_on_triple_fault=1',
+      'cpu: model=corei7_icelake_u, count=1, ips=100000000, reset_on_triple_fault=1',
       'port_e9_hack: enabled=1',
       'display_library: rfb, options="timeout=0"',
       'log: log',
