@@ -31,8 +31,7 @@ export const R_VEX = 16;
 export const R_DISP = 24;
 export const R_IMM2 = 24;
 
-/** Handlers that are not instructions. */
-export const HANDLER_END = 0;
+/** Handlers that are not instructions; 0 ends a block. */
 export const HANDLER_UD = 1;
 export const HANDLER_TOO_LONG = 2;
 export const FIRST_HANDLER = 3;

@@ -56,18 +56,13 @@ export const RDX = 2;
 export const RBX = 3;
 export const RSP = 4;
 export const RBP = 5;
-export const RSI = 6;
 export const RDI = 7;
 
 /** Exception vectors. [SDM 3A 6.3.1] */
 export const DE = 0;
-export const DB = 1;
-export const BP = 3;
-export const OF = 4;
 export const BR = 5;
 export const UD = 6;
 export const NM = 7;
-export const SS_FAULT = 12;
 export const GP = 13;
 
 const CF_AND_PO = 0xc000_0000 | 0;
