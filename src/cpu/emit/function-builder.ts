@@ -37,7 +37,7 @@ type Stmt =
   | { kind: 'def'; value: Value }
   | { kind: 'effect'; op: string; args: Value[]; offset: number }
   | { kind: 'call'; name: string; args: Value[]; result: Value | null }
-  | { kind: 'callIndirect'; type: number; args: Value[]; result: Value | null; tail: boolean }
+  | { kind: 'callIndirect'; type: number; args: Value[]; result: Value }
   | { kind: 'set'; target: Var; value: Value }
   | { kind: 'if'; cond: Value; taken: Stmt[]; otherwise: Stmt[] }
   | { kind: 'block' | 'loop'; label: Label; body: Stmt[] }
@@ -173,14 +173,9 @@ export class FunctionBuilder {
   callIndirect(type: number, args: Value[], result: Ty): Value {
     const value = new Value(result, 'call', [], 0, false);
     value.local = this.newLocal(value.ty);
-    this.body.push({ kind: 'callIndirect', type, args, result: value, tail: false });
+    this.body.push({ kind: 'callIndirect', type, args, result: value });
     return value;
   }
-  /** Leaves the function by a call through the table. */
-  tailCallIndirect(type: number, args: Value[]): void {
-    this.body.push({ kind: 'callIndirect', type, args, result: null, tail: true });
-  }
-
   variable(ty: Ty, initial?: Value): Var {
     const variable = new Var(ty, this.newLocal(ty));
     if (initial) this.set(variable, initial);
@@ -233,7 +228,7 @@ export class FunctionBuilder {
 
   // --- the end -----------------------------------------------------------------------------------
 
-  /** The function's body: locals and instructions. The last statement must be a return or a tail call. */
+  /** The function's body: locals and instructions. The last statement must be a return. */
   finish(): Bytes {
     countUses(this.body);
     const code = new Bytes();
@@ -432,10 +427,10 @@ class Writer {
         return;
       case 'callIndirect':
         for (const arg of stmt.args) this.value(arg);
-        out.byte(stmt.tail ? 0x13 : 0x11);
+        out.byte(0x11);
         out.u32(stmt.type);
         out.byte(0);
-        if (stmt.result) this.setLocal(stmt.result.local);
+        this.setLocal(stmt.result.local);
         return;
       case 'set':
         this.value(stmt.value);
