@@ -166,7 +166,9 @@ export class PcMachine implements Machine, PartsOfMachine {
         if (exit.direction === 'read') this.board.mmio.readBytes(exit.gpa, exit.data);
         else this.board.mmio.writeBytes(exit.gpa, exit.data);
         return undefined;
-      default:
+      case 'hlt':
+      case 'intr':
+      case 'debug':
         return undefined;
     }
   }

@@ -121,7 +121,7 @@ export class SoftVcpu implements Vcpu {
   }
 
   requestPause(): void {
-    this.attend(layout.ATT_PAUSE);
+    this.vm.attend(this.index, layout.ATT_PAUSE);
   }
 
   setBudget(instructions: number): void {
@@ -131,12 +131,6 @@ export class SoftVcpu implements Vcpu {
 
   retired(): number {
     return Number(this.counts[layout.ICOUNT / 8]);
-  }
-
-  /** A start-up IPI; only a vCPU that waits for one takes it. */
-  startUp(vector: number): void {
-    this.state.setU32(layout.SIPI_VECTOR, vector);
-    this.attend(layout.ATT_SIPI);
   }
 
   /** As RDTSC; exact up to 2^53. */
@@ -150,17 +144,11 @@ export class SoftVcpu implements Vcpu {
   }
 
   interruptChanged(): void {
-    this.attend(layout.ATT_INTERRUPT);
+    this.vm.attend(this.index, layout.ATT_INTERRUPT);
   }
 
   nmi(): void {
-    this.attend(layout.ATT_NMI);
-  }
-
-  /** Sets bits of the word that generated code looks at. */
-  attend(bits: number): void {
-    this.state.orWord(layout.ATTENTION, bits);
-    this.vm.wake(this.index);
+    this.vm.attend(this.index, layout.ATT_NMI);
   }
 
   reset(kind: 'power-on' | 'init'): void {

@@ -25,6 +25,9 @@ export class SoftVm implements Vm {
   readonly signature: number;
   private readonly map: PhysicalMap;
   private readonly words: Int32Array;
+  /** The areas of all vCPUs. */
+  private readonly vcpuWords: Int32Array;
+  /** Those that run on this thread. */
   private readonly vcpus: SoftVcpu[] = [];
   private apicGpa: number | undefined;
 
@@ -52,6 +55,7 @@ export class SoftVm implements Vm {
     this.randomU32 = options.randomU32;
     this.map = new PhysicalMap(buffer);
     this.words = new Int32Array(buffer, layout.VM_SHARED, SHARED_WORDS * 2);
+    this.vcpuWords = new Int32Array(buffer, layout.VCPU_AREA, (vcpus * layout.VCPU_STRIDE) / 4);
     this.words[(layout.VM_VCPUS - layout.VM_SHARED) / 4] = vcpus;
     const cpuid = defaultCpuid(vcpus);
     bytes.set(encodeCpuid(cpuid), layout.VM_CPUID);
@@ -66,10 +70,13 @@ export class SoftVm implements Vm {
       ioapicWords: new Int32Array(buffer, layout.VM_IOAPIC, SHARED_WORDS),
       signal: (vcpu, what) => {
         if (what === 'init') this.interrupts.resetLocalApic(vcpu, 'init');
-        this.vcpus[vcpu]?.attend(ATTENTION_OF[what]);
+        this.attend(vcpu, ATTENTION_OF[what]);
       },
       readTsc: (vcpu) => this.vcpus[vcpu]?.readTsc() ?? 0,
-      startUp: (vcpu, vector) => this.vcpus[vcpu]?.startUp(vector),
+      startUp: (vcpu, vector) => {
+        Atomics.store(this.vcpuWords, this.wordOf(vcpu, layout.SIPI_VECTOR), vector);
+        this.attend(vcpu, layout.ATT_SIPI);
+      },
     });
     this.setA20(true);
   }
@@ -80,8 +87,19 @@ export class SoftVm implements Vm {
     return vcpu;
   }
 
-  wake(vcpu: number): void {
+  /**
+   * Sets bits of the word that a vCPU's generated code looks at; the vCPU may be another thread's,
+   * which may sleep on that word.
+   */
+  attend(vcpu: number, bits: number): void {
+    const word = this.wordOf(vcpu, layout.ATTENTION);
+    Atomics.or(this.vcpuWords, word, bits);
+    Atomics.notify(this.vcpuWords, word);
     this.options.onAttention(vcpu);
+  }
+
+  private wordOf(vcpu: number, offset: number): number {
+    return (vcpu * layout.VCPU_STRIDE + offset) / 4;
   }
 
   setMemorySlot(slot: MemorySlot): void {
@@ -134,7 +152,7 @@ export class SoftVm implements Vm {
   close(): void {}
 
   private flush(): void {
-    for (const vcpu of this.vcpus) vcpu?.attend(layout.ATT_FLUSH);
+    for (let i = 0; i < this.options.vcpus; i++) this.attend(i, layout.ATT_FLUSH);
   }
 }
 
