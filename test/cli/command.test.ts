@@ -124,3 +124,28 @@ for (const [what, message, args] of badInput) {
     assert.equal(status, 65);
   });
 }
+
+test('inspect shows devices, PCI functions and memory, and as JSON the same', async () => {
+  const bios = file('bios', new Uint8Array(65536));
+  const { status, out } = await chassis('inspect', '--memory', '64M', '--firmware', bios);
+  assert.equal(status, 0);
+  assert.match(out, /machine pc, engine soft, 1 CPU, 64 MiB of RAM/);
+  assert.match(out, /00:00\.0 {2}8086:1237 .* i440fx/);
+  assert.match(out, /port {2}03f8-03ff .* registers/);
+  const json = await chassis('inspect', '--memory', '64M', '--firmware', bios, '--json');
+  assert.equal(json.status, 0);
+  const inspection = JSON.parse(json.out);
+  assert.equal(inspection.memoryBytes, 64 * 2 ** 20);
+  assert.ok(inspection.devices.some(({ name }: { name: string }) => name === 'com1'));
+});
+
+test('disasm shows the code of a file, from an offset and at an address', async () => {
+  const code = file('code', Uint8Array.of(0xff, 0x48, 0x89, 0xc3, 0xc3));
+  const { status, out } = await chassis('disasm', '--offset', '1', '--address', '0x1000', code);
+  assert.equal(status, 0);
+  assert.match(out, /^ {4}1000: {2}48 89 c3 +mov +rbx,rax\n {4}1003: {2}c3 +ret\n$/);
+  const real = await chassis('disasm', '--mode', '16', '--hex', 'b8 34 12');
+  assert.match(real.out, /mov +ax,0x1234/);
+  assert.equal((await chassis('disasm')).status, 64);
+  assert.equal((await chassis('disasm', '--hex', 'xyz')).status, 64);
+});
