@@ -203,10 +203,8 @@ export const move: Family = (def) => {
   // 90 with REX.B is XCHG R8, and the others are what they look like.
   def('90+r', 'xchg', 'Zv rAX', xchg);
   def('0F C8+r', 'bswap', 'Zv', bswap);
-  def('NP 0F 38 F0 /r', 'movbe', 'Gv Mv', movbe, { feature: 'MOVBE' });
-  def('NP 0F 38 F1 /r', 'movbe', 'Mv Gv', movbe, { feature: 'MOVBE' });
-  def('66 0F 38 F0 /r', 'movbe', 'Gw Mw', (s) => movbe16(s), { feature: 'MOVBE' });
-  def('66 0F 38 F1 /r', 'movbe', 'Mw Gw', (s) => movbe16(s), { feature: 'MOVBE' });
+  def('0F 38 F0 /r', 'movbe', 'Gv Mv', movbe, { feature: 'MOVBE' });
+  def('0F 38 F1 /r', 'movbe', 'Mv Gv', movbe, { feature: 'MOVBE' });
   CONDITIONS.forEach((name, code) => {
     def(`0F ${hex(0x40 + code)} /r`, `cmov${name}`, 'Gv Ev', cmov(code), { reads: 'OSZPC' });
     def(`0F ${hex(0x90 + code)} /r`, `set${name}`, 'Eb', setcc(code), { reads: 'OSZPC' });
@@ -226,8 +224,3 @@ export const move: Family = (def) => {
   def('C8', 'enter', 'Iw Ib2', enter, { size64: 'default', ...bySize });
   def('C9', 'leave', '', leave, { size64: 'default', ...bySize });
 };
-
-function movbe16(s: Sem): void {
-  const [dst, src] = s.operands as [Operand, Operand];
-  s.write(dst, reverse(s, s.read(src), 16));
-}

@@ -287,8 +287,11 @@ export abstract class Sem extends FunctionBuilder {
   private vectorPointer(bytes: number, access: number): Value {
     if (bytes === 16 && !this.variant.entry.options.unaligned) {
       const segment = this.flat ? null : this.segment();
-      const linear = this.linear(segment, this.effectiveAddress(), bytes, access);
-      this.faultIf(this.ne(this.andC(this.wrap(linear), 15), this.i32(0)), GP, 0);
+      const address = this.effectiveAddress();
+      // Misalignment is found before what the segment forbids.
+      const low = this.wrap(segment === null ? address : this.linearOf(segment, address));
+      this.faultIf(this.ne(this.andC(low, 15), this.i32(0)), GP, 0);
+      const linear = this.linear(segment, address, bytes, access);
       return this.pointerAt(linear, segment, bytes, access, false);
     }
     return this.pointer(bytes, access);
@@ -318,8 +321,12 @@ export abstract class Sem extends FunctionBuilder {
       const ok = this.call('seg_check', args, 'i32');
       this.if(this.eqz(ok), () => this.leave(false));
     });
-    const linear = this.add(this.load('i64.load', place, L.SEG_BASE), offset);
-    return this.and(linear, this.state('i64.load', L.LINEAR_MASK));
+    return this.linearOf(segment, offset);
+  }
+
+  private linearOf(segment: Value, offset: Value): Value {
+    const base = this.load('i64.load', this.add(this.cpu, segment), L.SEG_BASE);
+    return this.and(this.add(base, offset), this.state('i64.load', L.LINEAR_MASK));
   }
 
   /** The TLB: inline where it hits, the runtime's probe where it misses. [layout.ts, TLB] */
@@ -343,7 +350,8 @@ export abstract class Sem extends FunctionBuilder {
       },
       () => {
         this.sync();
-        const seg = segment ?? this.i32(L.SEGMENTS + L.FLAT * L.SEGMENT_SIZE);
+        // The segment without checks still tells #SS from #GP.
+        const seg = segment ?? this.segment();
         const probe =
           access === L.ACCESS_WRITE ? (readToo ? 'probe_rmw' : 'probe_write') : 'probe_read';
         const found = this.call(probe, [linear, this.i32(bytes), seg], 'i32');

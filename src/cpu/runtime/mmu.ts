@@ -124,9 +124,9 @@ function next_page(linear: u64): u64 {
 function read_place(linear: u64, size: i32, table: i32, seg: i32): i32 {
   const first = 0x1000 - ((linear as i32) & 0xfff);
   if (!canonical(linear) || !canonical(linear + size - 1)) return not_canonical(seg);
+  if (table == TABLE_ALIGNED && misaligned(linear, size)) return alignment_fault();
   const place = place_of(linear, ACCESS_READ, table);
   if (place == 0) return 0;
-  if (table == TABLE_ALIGNED && misaligned(linear, size)) return alignment_fault();
   if (size <= first) {
     if (load<i32>(CPU, BREAKPOINTS) & 15) check_breakpoints(linear, size, ACCESS_READ);
     if (place != BUS) return place;
@@ -159,9 +159,9 @@ function alignment_fault(): i32 {
 function write_place(linear: u64, size: i32, table: i32, seg: i32, fill: bool): i32 {
   const first = 0x1000 - ((linear as i32) & 0xfff);
   if (!canonical(linear) || !canonical(linear + size - 1)) return not_canonical(seg);
+  if (table == TABLE_ALIGNED && misaligned(linear, size)) return alignment_fault();
   const place = place_of(linear, ACCESS_WRITE, table);
   if (place == 0) return 0;
-  if (table == TABLE_ALIGNED && misaligned(linear, size)) return alignment_fault();
   const physical = a20(walk_physical);
   let next = 0;
   let physical2: u64 = 0;

@@ -59,9 +59,13 @@ function set_reg(offset: i32, value: u64, mask: u64): void {
   else store<u64>(CPU + GPR + offset, value & mask);
 }
 
-/** Iterations this call may do: 1 without REP, 0 when RCX is 0 already. */
+/**
+ * Iterations this call may do: 1 without REP, 0 when RCX is 0 already. With REP and addresses of 32
+ * bits, processors clear the upper half of RCX even where they do nothing else.
+ */
 function allowance(rep: i32, mask: u64): u64 {
   if (!rep) return 1;
+  set_reg(RCX, reg(RCX), mask);
   const count = reg(RCX) & mask;
   return load<i32>(CPU + EVENT) & EVENT_STEP ? min<u64>(count, 1) : min(count, CHUNK);
 }
@@ -190,6 +194,11 @@ function disturbed(): bool {
 
 export function movs(size: i32, rep: i32, mask: u64, seg: i32): i32 {
   const es = es_segment();
+  if (rep) {
+    // As RCX: see `allowance`.
+    set_reg(RSI, reg(RSI), mask);
+    set_reg(RDI, reg(RDI), mask);
+  }
   const down = backwards();
   let left = allowance(rep, mask);
   while (left != 0) {
@@ -229,6 +238,7 @@ export function movs(size: i32, rep: i32, mask: u64, seg: i32): i32 {
 
 export function stos(size: i32, rep: i32, mask: u64): i32 {
   const es = es_segment();
+  if (rep) set_reg(RDI, reg(RDI), mask);
   const down = backwards();
   const value = reg(RAX);
   let left = allowance(rep, mask);
@@ -337,16 +347,17 @@ export function cmps(size: i32, rep: i32, mask: u64, seg: i32): i32 {
   while (left != 0 && !over) {
     const si = reg(RSI) & mask;
     const di = reg(RDI) & mask;
-    if (!allowed(seg, si, size, ACCESS_READ)) return 0;
-    let first = probe_read(linear_of(seg, si), size, seg);
-    if (first == 0) return 0;
-    a = load_element(first, size);
-    let direct = !bounced(first);
+    // Where both fault it is the second operand's fault that processors report.
     if (!allowed(es, di, size, ACCESS_READ)) return 0;
     let second = probe_read(linear_of(es, di), size, es);
     if (second == 0) return 0;
     b = load_element(second, size);
-    direct = direct && !bounced(second);
+    let direct = !bounced(second);
+    if (!allowed(seg, si, size, ACCESS_READ)) return 0;
+    let first = probe_read(linear_of(seg, si), size, seg);
+    if (first == 0) return 0;
+    a = load_element(first, size);
+    direct = direct && !bounced(first);
     let most: u64 = 1;
     if (direct) {
       most = run_length(seg, si, size, down, mask, left);
