@@ -335,6 +335,8 @@ function choose(
     const { options } = entry;
     if (options.mode !== undefined && (options.mode === 'long') !== (mode === 2)) continue;
     if (entry.vex !== vex || (entry.prefix !== '' && entry.prefix !== mandatory)) continue;
+    // Of the three-byte opcodes none ignores F2 or F3: MOVBE with F3 is #UD.
+    if (entry.prefix === '' && entry.map > 1 && rep !== 0) continue;
     if (options.w !== undefined && (options.w === 1) !== ((rex & 8) !== 0)) continue;
     if (options.rexB !== undefined && (options.rexB === 1) !== ((rex & 1) !== 0)) continue;
     if (entry.hasModrm && modrm >= 0) {

@@ -109,24 +109,22 @@ const pop: Semantic = (s) => {
   s.writeGpr(RSP, 64, moved);
 };
 
+/** Slot by slot from the top: a fault leaves RSP as it was, and the slots above it written. */
 const pusha: Semantic = (s) => {
   const sp = s.readGpr(RSP, 64);
   const bytes = s.size / 8;
-  // The lowest slot first: a fault there or above leaves RSP as it was.
-  for (let i = 7; i >= 0; i--)
+  for (let i = 0; i < 8; i++)
     s.stackStore(s.addC(sp, -(i + 1) * bytes), s.size, s.readGpr(i, s.size));
   s.writeSp(s.addC(sp, -8 * bytes));
 };
 
+/** A fault leaves RSP as it was, and the registers popped so far changed. */
 const popa: Semantic = (s) => {
   const sp = s.readGpr(RSP, 64);
   const bytes = s.size / 8;
-  const values = [7, 6, 5, 4, 3, 2, 1, 0].map((n, i) =>
-    n === RSP ? null : s.stackLoad(s.addC(sp, i * bytes), s.size),
-  );
-  values.forEach((value, i) => {
-    if (value) s.writeGpr(7 - i, s.size, value);
-  });
+  for (let n = 7; n >= 0; n--) {
+    if (n !== RSP) s.writeGpr(n, s.size, s.stackLoad(s.addC(sp, (7 - n) * bytes), s.size));
+  }
   s.writeSp(s.addC(sp, 8 * bytes));
 };
 
@@ -157,8 +155,9 @@ const enter: Semantic = (s) => {
   const final = s.sub(s.get(sp), allocated);
   // The new top of stack must be writable. [SDM 2A ENTER]
   const mask = s.spMask();
-  const segment = s.size === 64 ? null : s.stackSegment();
-  const linear = s.linear(segment, s.and(final, mask), bytes, L.ACCESS_WRITE);
+  const segment = s.stackSegment();
+  const top = s.and(final, mask);
+  const linear = s.size === 64 ? top : s.linear(segment, top, bytes, L.ACCESS_WRITE);
   const pointer = s.pointerAt(linear, segment, bytes, L.ACCESS_WRITE, true);
   s.commit(pointer);
   s.writeSp(final);
@@ -199,6 +198,7 @@ export const move: Family = (def) => {
   def('8D /r', 'lea', 'Gv M', lea);
   def('86 /r', 'xchg', 'Eb Gb', xchg, { lock: true });
   def('87 /r', 'xchg', 'Ev Gv', xchg, { lock: true });
+  def('F3 90', 'pause', '', () => {});
   def('90', 'nop', '', () => {}, { rexB: 0 });
   // 90 with REX.B is XCHG R8, and the others are what they look like.
   def('90+r', 'xchg', 'Zv rAX', xchg);

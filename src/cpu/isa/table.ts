@@ -114,10 +114,7 @@ function parse(
   let at = 0;
   let prefix: Entry['prefix'] = '';
   const first = tokens[0]!;
-  if (
-    first === 'NP' ||
-    ((first === '66' || first === 'F3' || first === 'F2') && tokens[1] === '0F')
-  ) {
+  if (first === 'NP' || first === '66' || first === 'F3' || first === 'F2') {
     prefix = first as Entry['prefix'];
     at++;
   }

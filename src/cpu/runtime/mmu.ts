@@ -123,8 +123,9 @@ function next_page(linear: u64): u64 {
 
 function read_place(linear: u64, size: i32, table: i32, seg: i32): i32 {
   const first = 0x1000 - ((linear as i32) & 0xfff);
-  if (!canonical(linear) || !canonical(linear + size - 1)) return not_canonical(seg);
+  if (!canonical(linear)) return not_canonical(seg);
   if (table == TABLE_ALIGNED && misaligned(linear, size)) return alignment_fault();
+  if (!canonical(linear + size - 1)) return not_canonical(seg);
   const place = place_of(linear, ACCESS_READ, table);
   if (place == 0) return 0;
   if (size <= first) {
@@ -158,8 +159,9 @@ function alignment_fault(): i32 {
  */
 function write_place(linear: u64, size: i32, table: i32, seg: i32, fill: bool): i32 {
   const first = 0x1000 - ((linear as i32) & 0xfff);
-  if (!canonical(linear) || !canonical(linear + size - 1)) return not_canonical(seg);
+  if (!canonical(linear)) return not_canonical(seg);
   if (table == TABLE_ALIGNED && misaligned(linear, size)) return alignment_fault();
+  if (!canonical(linear + size - 1)) return not_canonical(seg);
   const place = place_of(linear, ACCESS_WRITE, table);
   if (place == 0) return 0;
   const physical = a20(walk_physical);

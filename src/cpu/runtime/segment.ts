@@ -23,7 +23,8 @@ export function inside(attributes: u32, limit: u32, offset: u64, size: i32): boo
     const end: u64 = attributes & ATTR_DB ? 0xffff_ffff : 0xffff;
     return offset > limit && last <= end;
   }
-  return last <= (limit as u64);
+  // An access over the end of 4 GiB goes on at 0.
+  return last <= (limit as u64) || limit == 0xffff_ffff;
 }
 
 /** The check of an access through a segment whose SEG_CHECK is set: 1 passes, 0 a fault is recorded. */
