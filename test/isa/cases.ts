@@ -8,6 +8,7 @@ import type { Entry } from '#src/cpu/isa/table.js';
 import { CASE, DATA, type Mode, WINDOW } from './case-format.js';
 import { type Draft, encode } from './encode.js';
 import type { Host } from './host.js';
+import { isImage } from './masks.js';
 import { fpuState, integer, vector } from './operand-values.js';
 import type { Random } from './random.js';
 import { randomCode } from './random-code.js';
@@ -63,7 +64,7 @@ export class CaseMaker {
       const found = this.entryOf(code, mode);
       if (!this.comparable(code, found, mode)) continue;
       // How much of what is no instruction is fetched before #UD is not ours to know.
-      if (!found && draft.codeOffset > PAGE - 32) continue;
+      if (!found && (draft.codeOffset > PAGE - 32 || code.length > 14)) continue;
       // What follows the instruction must be int3 and nothing else.
       if (found) code.length = Math.min(code.length, this.insn.length);
       this.finish(found, draft, code.slice(0, Math.min(32, PAGE - draft.codeOffset)), out, at);
@@ -124,7 +125,7 @@ export class CaseMaker {
     let flags = 0x202 | (random.u32() & 0x8d5);
     if (found?.family === 'strings' && random.chance(3)) flags |= 0x400;
     if (random.chance(64)) flags |= 0x100;
-    if (random.chance(32)) flags |= 0x4_0000;
+    if (random.chance(32) && !isImage(found)) flags |= 0x4_0000;
     out.setBigUint64(at + CASE.rflags, BigInt(flags), true);
     const dataOffset = out.getUint32(at + CASE.dataOffset, true);
     const inWindow = Number(BigInt.asIntN(64, target)) - DATA - dataOffset;

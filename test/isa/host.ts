@@ -25,6 +25,9 @@ const FLAGS: Readonly<Record<string, string>> = {
   PREFETCHW: '3dnowprefetch',
 };
 
+/** All that a three-byte opcode can have before it. */
+const EVERY = ['NP', '66', 'F3', 'F2'];
+
 /**
  * Instructions that a host may have and the soft engine does not: there they are not #UD. Patterns as
  * in the table, wider than the instructions where that is shorter. [SDM 2, opcode maps in appendix A]
@@ -47,9 +50,10 @@ const HOST_ONLY: readonly string[] = [
   ...['80', '81', '82'].map((op) => `66 0F 38 ${op} /r`), // INVEPT, INVVPID, INVPCID
   ...['CF', 'F5'].map((op) => `66 0F 38 ${op} /r`), // GF2P8MULB, WRUSS
   ...['D8', 'DC', 'DD', 'DE', 'DF', 'FA', 'FB'].map((op) => `F3 0F 38 ${op} /r`), // Key Locker
-  ...['F6', 'F8', 'F9', 'FC'].map((op) => `0F 38 ${op} /r`), // WRSS, MOVDIR64B, MOVDIRI, AADD
+  // WRSS, MOVDIR64B, ENQCMD, MOVDIRI, AADD
+  ...['F6', 'F8', 'F9', 'FC'].flatMap((op) => EVERY.map((prefix) => `${prefix} 0F 38 ${op} /r`)),
   ...['CE', 'CF'].map((op) => `66 0F 3A ${op} /r`), // GF2P8AFFINEQB
-  '0F 3A F0 /r', // HRESET
+  'F3 0F 3A F0 /r', // HRESET
   '0F 05', // SYSCALL in 32-bit code of AMD
   '0F 0E', // 3DNow!
   '0F 0F /r',

@@ -26,9 +26,15 @@ function shiftMask(entry: Entry): number {
 }
 
 /**
- * Stores of 80 bits go out in two parts: where the second is absent, the host has written the first.
- * Ours commits nothing.
+ * Operands of 80 bits, x87 environments and states are touched in parts. Where a part faults the host
+ * has written those before it and ours nothing; which of several faults comes first (segment limit,
+ * page, alignment) is a matter of the parts' order. [SDM 3A 6.9, table 6-2: faults of one class]
  */
-export function storesInParts(entry: Entry | null): boolean {
-  return entry?.operands[0] === 'Mt';
+export function inParts(entry: Entry | null): boolean {
+  return isImage(entry) || (entry?.operands.includes('Mt') ?? false);
+}
+
+/** x87 environments and states, FXSAVE areas. */
+export function isImage(entry: Entry | null): boolean {
+  return (entry?.options.memBytes ?? 0) >= 28;
 }

@@ -18,7 +18,7 @@ export function randomCode(draft: Draft): number[] {
     modrm = form.modrm | (random.below(8) << 3);
     ({ rex, tail } = form);
   }
-  const immediate = Array.from({ length: 8 }, () => random.below(256));
+  const immediate = Array.from({ length: 4 }, () => random.below(256));
   const start = rex ? [...prefixes, rex] : prefixes;
   return [...start, ...escapes, opcode, modrm, ...tail, ...immediate].slice(0, 32);
 }
