@@ -104,7 +104,10 @@ export interface InlineBus {
 }
 
 export type Exit =
-  /** `data` has size * count bytes: to be written out, or for the caller to fill. */
+  /**
+   * `data` has size * count bytes: to be written out, or for the caller to fill. String I/O comes with
+   * a count; an engine may split it into several exits.
+   */
   | {
       readonly kind: 'io';
       readonly port: number;

@@ -17,7 +17,7 @@ const LEAST_BUDGET = 200;
 export interface RunHooks {
   /** Between slices: an outcome ends the run. May reset the machine. */
   between(): Outcome | undefined;
-  /** An exit other than `hlt` and `intr`: an outcome ends the run. */
+  /** An exit other than `intr`: an outcome ends the run. */
   exit(exit: Exit): Outcome | undefined;
 }
 
@@ -111,7 +111,7 @@ export class RunLoop {
     this.halted = isHalt;
     this.sliceEndNs = 0;
     if (!isHalt) this.measure(this.clock.nowNs() - startNs, (vcpu.retired?.() ?? 0) - before);
-    return exit.kind === 'hlt' || exit.kind === 'intr' ? undefined : this.hooks.exit(exit);
+    return exit.kind === 'intr' ? undefined : this.hooks.exit(exit);
   }
 
   private budget(ns: number): void {

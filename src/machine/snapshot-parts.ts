@@ -22,7 +22,10 @@ export interface PartsOfMachine {
   readonly interrupts: PcInterrupts;
 }
 
-const timeCodec = struct<{ nowNs: number; wallMs: number }>({ nowNs: f64(), wallMs: f64() });
+const timeCodec = struct<{ nowNs: number; wallMs: number }>({
+  nowNs: f64({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  wallMs: f64(),
+});
 const LAPIC_VERSION = 1;
 const IOAPIC_VERSION = 1;
 const TIME_VERSION = 1;
