@@ -52,6 +52,14 @@ test('no file names a folder of the place it was written at', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('no file names the registry that packages are installed from', (t) => {
+  const registry = process.env.npm_config_registry;
+  if (registry === undefined) return t.skip('npm, which knows the registry, did not start this');
+  const { host } = new URL(registry);
+  const wrong = sourceFiles().filter((path) => read(path).includes(host));
+  assert.deepEqual(wrong, []);
+});
+
 test('every promise of the specification names a test that is there', () => {
   const rows = read('docs/specification.md')
     .split('\n')
