@@ -76,7 +76,8 @@ export const maskedStore =
     const linear = s.linear(segment, offset, bytes, L.ACCESS_WRITE);
     // Processors look at the upper half first: a fault there reports its address.
     if (bytes === 16) {
-      const upper = s.and(s.addC(linear, 8), s.state('i64.load', L.LINEAR_MASK));
+      const half = s.and(s.addC(offset, 8), s.addressMask());
+      const upper = s.linear(segment, half, 8, L.ACCESS_WRITE);
       s.pointerAt(upper, segment, 8, L.ACCESS_WRITE, false);
     }
     const pointer = s.pointerAt(linear, segment, bytes, L.ACCESS_WRITE, true);
