@@ -26,12 +26,13 @@ function shiftMask(entry: Entry): number {
 }
 
 /**
- * Operands of 80 bits, x87 environments and states are touched in parts. Where a part faults the host
+ * Operands of 80 bits, masked stores, x87 environments and states are touched in parts. Where a part faults the host
  * has written those before it and ours nothing; which of several faults comes first (segment limit,
  * page, alignment) is a matter of the parts' order. [SDM 3A 6.9, table 6-2: faults of one class]
  */
 export function inParts(entry: Entry | null): boolean {
-  return isImage(entry) || (entry?.operands.includes('Mt') ?? false);
+  if (!entry) return false;
+  return isImage(entry) || entry.operands.includes('Mt') || entry.mnemonic.startsWith('maskmov');
 }
 
 /** x87 environments and states, FXSAVE areas. */

@@ -19,7 +19,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define CODE 0x10000000ul /* one page, int3 wherever a case has no code */
+#define CODE 0x10000000ul /* one page, not writable, int3 wherever a case has no code */
 #define DATA 0x20000000ul /* two pages, then one that cannot be written; those around them are absent */
 #define FS_BASE 0x100040ul
 #define GS_BASE 0x7ff000000000ul
@@ -60,7 +60,7 @@ static size_t count, next;
 /* Segments of 16-bit code, in the LDT; their selectors. */
 enum { CS_16 = 0x07, DS_16 = 0x0f, SS_16 = 0x17, ES_16 = 0x1f };
 
-static uint8_t *const code = (uint8_t *)CODE;
+static uint8_t *code; /* where the page at CODE can be written */
 static uint8_t *const data = (uint8_t *)DATA;
 
 /* Without libc, which wants its own FS base. */
@@ -160,7 +160,11 @@ int main(int argc, char **argv) {
   answers = calloc(count + 1, sizeof *answers);
   int both = PROT_READ | PROT_WRITE;
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE;
-  if (mmap(code, PAGE, both | PROT_EXEC, flags, -1, 0) != code) return 2;
+  int file = memfd_create("code", 0);
+  if (ftruncate(file, PAGE)) return 2;
+  code = mmap(NULL, PAGE, both, MAP_SHARED, file, 0);
+  int code_flags = MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE;
+  if (mmap((void *)CODE, PAGE, PROT_READ | PROT_EXEC, code_flags, file, 0) != (void *)CODE) return 2;
   if (mmap(data, 2 * PAGE, both, flags, -1, 0) != data) return 2;
   if (mmap(data + 2 * PAGE, PAGE, PROT_READ, flags, -1, 0) != data + 2 * PAGE) return 2;
   memset(code, 0xcc, PAGE);

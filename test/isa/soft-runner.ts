@@ -106,7 +106,7 @@ export class SoftRunner {
     this.u64(0xc000, 0x83);
     this.u64(0x3000 + (CODE >>> 21) * 8, 0x4007);
     this.u64(0x3000 + (DATA >>> 21) * 8, 0x5007);
-    this.u64(0x4000, CODE_PAGE | 7);
+    this.u64(0x4000, CODE_PAGE | 5);
     this.u64(0x5000, BigInt(DATA_PAGES | 7) | NX);
     this.u64(0x5008, BigInt((DATA_PAGES + 4096) | 7) | NX);
     this.u64(0x5010, BigInt((DATA_PAGES + 8192) | 5) | NX);
