@@ -10,7 +10,7 @@ export interface SystemProgram {
 }
 
 interface Exception {
-  /** What stands before the colon. */
+  /** What stands before the colon; a * at the end stands for all that begins so. */
   readonly lines: readonly string[];
   /** Where the manual decides. */
   readonly section: string;
@@ -104,6 +104,81 @@ export const systemPrograms: readonly SystemProgram[] = [
         section: 'SDM 3B 17.3.1.1',
         why: 'RF is set in what a fault pushes, unless it is an instruction breakpoint; Bochs clears it',
         says: { 'general detect': '#1@10 h=dff4 ax=2400 fl=10002' },
+      },
+    ],
+  },
+  {
+    name: 'paging',
+    qemu: true,
+    exceptions: [
+      {
+        lines: ['repe cmpsb', 'repne scasb'],
+        section: 'SDM 2B REP',
+        why: 'a fault in a repeated compare restores the flags; QEMU and Bochs leave the last ones',
+        says: {
+          'repe cmpsb': '#e(0)@23 h=dff4 cr2=803000 cx=c si=803000 di=802ff4',
+          'repne scasb': '#e(0)@c h=dff4 cr2=803000 ax=1a1a1a77 cx=30 di=803000',
+        },
+      },
+      {
+        lines: [
+          'absent, xchg',
+          'absent, inc',
+          'absent, cmpxchg',
+          'absent, cmpxchg8b',
+          'absent, xadd',
+          'absent, bts beyond',
+        ],
+        section: 'SDM 3A 4.7',
+        why: 'a read-modify-write is a write from the start: W/R is set; QEMU reads first',
+      },
+      {
+        lines: ['absent, clflush'],
+        section: 'SDM 2A CLFLUSH',
+        why: 'CLFLUSH faults as a load; QEMU does nothing',
+      },
+      {
+        lines: ['stack, pushal half way'],
+        section: 'SDM 2B PUSHA',
+        why: 'the pushes go from the top down; QEMU starts below',
+      },
+      {
+        lines: ['stack, enter', 'stack, enter touches its last byte'],
+        section: 'SDM 2A ENTER',
+        why: 'the new top of the stack has to be writable; QEMU does not look at it',
+      },
+      {
+        lines: ['stack, lret half way', 'stack, iret half way', 'stack, lcall'],
+        section: 'SDM 3A 4.6.1',
+        why: 'these are accesses of the current level: U/S is set; QEMU makes them supervisor ones',
+      },
+      {
+        lines: ['stack, call gate copies from an absent page'],
+        section: 'SDM 3A 4.6.1',
+        why: 'the old stack is read at the level of the caller: U/S is set',
+      },
+      {
+        lines: ['accessed bit in a read-only ldt'],
+        section: 'SDM 3A 3.4.5.1',
+        why: 'the byte that holds the accessed bit is written; QEMU writes four',
+      },
+      {
+        lines: [
+          '4m reserved bit 21 *',
+          'pae nx without nxe *',
+          'pae, address beyond*',
+          'pae, bit 13*',
+        ],
+        section: 'SDM 3A 4.7',
+        why: 'a reserved bit is found in an entry that is present: P is set too; QEMU leaves it 0',
+      },
+      {
+        lines: [
+          'pae, an entry of the pdpt is loaded with cr3',
+          'pae, reserved bits of a pdpt entry',
+        ],
+        section: 'SDM 3A 4.4.1',
+        why: 'PDPTEs are loaded and checked by MOV to CR3; QEMU walks them each time',
       },
     ],
   },

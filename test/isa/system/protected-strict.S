@@ -98,7 +98,7 @@ CASE "after general detect"
 END
 
 SAY "-- limits"
-.macro REACH selector, what, insn:vararg
+.macro REACH selector, what, insn
 CASE "\selector \what"
   mov $\selector, %eax
   mov %eax, %es
@@ -106,45 +106,45 @@ CASE "\selector \what"
   \insn
 END
 .endm
-REACH SMALL, "byte f", mov %es:0xf, %al
-REACH SMALL, "byte 10", mov %es:0x10, %al
-REACH SMALL, "dword c", mov %es:0xc, %ecx
-REACH SMALL, "dword d", mov %es:0xd, %ecx
-REACH SMALL, "dword ffffffff", mov %es:-1, %ecx
-REACH SMALL, "write byte 10", movb $1, %es:0x10
-REACH SMALL, "add to d", addl $1, %es:0xd
-REACH SMALL, "xmm load at 0", nop
-REACH PAGES, "byte 1fff", mov %es:0x1fff, %al
-REACH PAGES, "byte 2000", mov %es:0x2000, %al
-REACH PAGES, "dword 1ffd", mov %es:0x1ffd, %ecx
-REACH DOWN32, "byte ffff", mov %es:0xffff, %al
-REACH DOWN32, "byte 10000", mov %es:0x10000, %cl
-REACH DOWN32, "dword fffffffc", mov %es:-4, %cl
-REACH DOWN32, "dword fffffffd", mov %es:-3, %ecx
-REACH DOWN16, "byte 7fff", mov %es:0x7fff, %cl
-REACH DOWN16, "byte 8000", mov %es:0x8000, %cl
-REACH DOWN16, "word fffe", mov %es:0xfffe, %cx
-REACH DOWN16, "word ffff", mov %es:0xffff, %cx
-REACH DOWN16, "byte 10000", mov %es:0x10000, %cl
-REACH RONLY, "read", mov %es:0xc000, %ecx
-REACH RONLY, "write", mov %ecx, %es:0xc000
-REACH RONLY, "add", addl $1, %es:0xc000
-REACH RONLY, "cmp", cmpl $1, %es:0xc000
-REACH RONLY, "stos", stosl
-REACH CONF, "read of code", mov %es:0xc000, %cl
-REACH CONF, "write to code", mov %al, %es:0xc000
-REACH 0, "read", mov %es:0xc000, %ecx
-REACH 0, "write", mov %ecx, %es:0xc000
-REACH 3, "null with rpl 3", mov %es:0xc000, %ecx
-REACH 0, "prefetch", prefetcht0 %es:0xc000
-REACH SMALL, "rep stosb runs into the limit", mov $0x20, %ecx; mov $8, %edi; rep stosb
-REACH SMALL, "cmpxchg8b", cmpxchg8b %es:0xc
-REACH SMALL, "bts far away", mov $0x100, %ecx; bts %ecx, %es:0
-REACH SMALL, "fnstenv", fnstenv %es:0
-REACH SMALL, "fxsave", fxsave %es:0
-REACH SMALL, "lds", lds %es:0xa, %ecx
-REACH SMALL, "sgdt", sgdt %es:0xb
-REACH SMALL, "maskmov or movs", mov $0xc000, %esi; mov $0xe, %edi; movsl
+REACH SMALL, "byte f", "mov %es:0xf, %al"
+REACH SMALL, "byte 10", "mov %es:0x10, %al"
+REACH SMALL, "dword c", "mov %es:0xc, %ecx"
+REACH SMALL, "dword d", "mov %es:0xd, %ecx"
+REACH SMALL, "dword ffffffff", "mov %es:-1, %ecx"
+REACH SMALL, "write byte 10", "movb $1, %es:0x10"
+REACH SMALL, "add to d", "addl $1, %es:0xd"
+REACH SMALL, "xmm load at 0", "nop"
+REACH PAGES, "byte 1fff", "mov %es:0x1fff, %al"
+REACH PAGES, "byte 2000", "mov %es:0x2000, %al"
+REACH PAGES, "dword 1ffd", "mov %es:0x1ffd, %ecx"
+REACH DOWN32, "byte ffff", "mov %es:0xffff, %al"
+REACH DOWN32, "byte 10000", "mov %es:0x10000, %cl"
+REACH DOWN32, "dword fffffffc", "mov %es:-4, %cl"
+REACH DOWN32, "dword fffffffd", "mov %es:-3, %ecx"
+REACH DOWN16, "byte 7fff", "mov %es:0x7fff, %cl"
+REACH DOWN16, "byte 8000", "mov %es:0x8000, %cl"
+REACH DOWN16, "word fffe", "mov %es:0xfffe, %cx"
+REACH DOWN16, "word ffff", "mov %es:0xffff, %cx"
+REACH DOWN16, "byte 10000", "mov %es:0x10000, %cl"
+REACH RONLY, "read", "mov %es:0xc000, %ecx"
+REACH RONLY, "write", "mov %ecx, %es:0xc000"
+REACH RONLY, "add", "addl $1, %es:0xc000"
+REACH RONLY, "cmp", "cmpl $1, %es:0xc000"
+REACH RONLY, "stos", "stosl"
+REACH CONF, "read of code", "mov %es:0xc000, %cl"
+REACH CONF, "write to code", "mov %al, %es:0xc000"
+REACH 0, "read", "mov %es:0xc000, %ecx"
+REACH 0, "write", "mov %ecx, %es:0xc000"
+REACH 3, "null with rpl 3", "mov %es:0xc000, %ecx"
+REACH 0, "prefetch", "prefetcht0 %es:0xc000"
+REACH SMALL, "rep stosb runs into the limit", "mov $0x20, %ecx; mov $8, %edi; rep stosb"
+REACH SMALL, "cmpxchg8b", "cmpxchg8b %es:0xc"
+REACH SMALL, "bts far away", "mov $0x100, %ecx; bts %ecx, %es:0"
+REACH SMALL, "fnstenv", "fnstenv %es:0"
+REACH SMALL, "fxsave", "fxsave %es:0"
+REACH SMALL, "lds", "lds %es:0xa, %ecx"
+REACH SMALL, "sgdt", "sgdt %es:0xb"
+REACH SMALL, "maskmov or movs", "mov $0xc000, %esi; mov $0xe, %edi; movsl"
 CASE "write to cs"
   movb $1, %cs:0xc000
 END

@@ -13,6 +13,7 @@ IMAGE
   xor %eax, %eax
   rep stosl
   movl $-1, V_MASK
+  movl $0, V_EVENTS
   call install_vectors
   call fill_data
   xor %ax, %ax

@@ -26,7 +26,9 @@ export function differences(expected: string, found: string): string[] {
   });
 }
 
-/** The names of a program's exceptions, by line. */
-export function exceptedLines(program: SystemProgram): Set<string> {
-  return new Set(program.exceptions.flatMap(({ lines }) => lines));
+/** Whether a line is one of a program's exceptions. */
+export function isExcepted(program: SystemProgram, name: string): boolean {
+  return program.exceptions.some(({ lines }) =>
+    lines.some((line) => (line.endsWith('*') ? name.startsWith(line.slice(0, -1)) : name === line)),
+  );
 }
