@@ -195,9 +195,9 @@ function inner_call(gate: u64, selector: i32, d: u64, at: u64, dpl: i32, offset:
   const oldSp = load<u64>(CPU, RSP_AT);
   read_inner_stack(dpl, 0);
   const ss = inner_stack_selector;
-  // Parameters are read from the old stack before the new one is set up.
+  // Parameters are read from the old stack before the new one is set up, the first pushed first.
   stack_current();
-  for (let n = 0; n < count; n++) store<u32>(PARAMETERS + n * 4, stack_peek(n * size, size) as u32);
+  for (let n = count - 1; n >= 0; n--) store<u32>(PARAMETERS + n * 4, stack_peek(n * size, size) as u32);
   let ssDescriptor: u64 = 0;
   let ssAt: u64 = 0;
   if (long) {
