@@ -1,6 +1,7 @@
 // `npm test`: installs, builds and fetches what is missing, then runs every test in dist/. With
 // --long also those that take minutes; other arguments are parts of the paths of tests to run.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from './lib/build.mjs';
@@ -29,7 +30,15 @@ await main(async () => {
     '--test-reporter=spec',
     '--test-concurrency=2',
   ];
-  const env = { ...process.env, ...(long ? { CHASSIS_LONG: '1' } : {}) };
+  // The same random cases in every run, so that a change is judged by what it changed; the long tests
+  // and whoever sets another seed look for new ones.
+  const seed = process.env.CHASSIS_FUZZ_SEED ?? (long ? randomInt(2 ** 28) : 20_261_122);
+  say(`seed of the random tests: CHASSIS_FUZZ_SEED=${seed}`);
+  const env = {
+    ...process.env,
+    CHASSIS_FUZZ_SEED: String(seed),
+    ...(long ? { CHASSIS_LONG: '1' } : {}),
+  };
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [...options, ...files], {
       cwd: root,

@@ -15,11 +15,11 @@ import { Uart16550 } from './uart16550/uart16550.js';
 /**
  * The same random accesses on our chips and on QEMU's, by its qtest protocol and with no CPU
  * running. Where QEMU is known to differ from the data sheets, the accesses keep away from it; each
- * place says why. Set SEED to repeat a run.
+ * place says why. Set CHASSIS_FUZZ_SEED to repeat a run.
  */
 const QEMU = 'qemu-system-x86_64';
 const DATE = '2026-11-22T21:50:58';
-const SEED = Number(process.env.SEED ?? Date.now() % 0x7fff_ffff) | 1;
+const SEED = Number(process.env.CHASSIS_FUZZ_SEED ?? Date.now() % 0x7fff_ffff) | 1;
 const STEPS = 4000;
 const skip =
   spawnSync(QEMU, ['--version']).status === 0 ? false : `${QEMU} is not installed, so no oracle`;
@@ -79,7 +79,7 @@ class Pair {
     const theirs = Number((await this.qemu.command(`inb ${port}`)).split(' ')[1]);
     const ours = this.bus.read(port, 1);
     this.note(`read ${port.toString(16)} ${ours.toString(16)}`);
-    assert.equal(ours & mask, theirs & mask, `SEED=${SEED}\n${this.log.join('\n')}`);
+    assert.equal(ours & mask, theirs & mask, `CHASSIS_FUZZ_SEED=${SEED}\n${this.log.join('\n')}`);
     return ours;
   }
   note(what: string): void {

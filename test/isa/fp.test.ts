@@ -1,6 +1,6 @@
 /**
  * Floating point against the host CPU: committed cases always, fresh ones where gcc is and the host is an
- * x86-64 that computes RCPPS as Intel's do. `FP_ROUNDS` and `FP_SEED` ask for more.
+ * x86-64 that computes RCPPS as Intel's do. `FP_ROUNDS` and `CHASSIS_FUZZ_SEED` ask for more.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -94,10 +94,10 @@ test('the host CPU, fresh cases', async (t) => {
     t.skip(made.missing);
     return;
   }
-  const seed = process.env.FP_SEED ?? String(Math.floor(Math.random() * 1e9));
+  const seed = process.env.CHASSIS_FUZZ_SEED ?? String(Math.floor(Math.random() * 1e9));
   const rounds = process.env.FP_ROUNDS ?? '60';
   const record = process.env.FP_RECORD;
-  t.diagnostic(`FP_SEED=${seed} FP_ROUNDS=${rounds}`);
+  t.diagnostic(`CHASSIS_FUZZ_SEED=${seed} FP_ROUNDS=${rounds}`);
   for (const [name, instructions, size] of SETS) {
     await t.test(name, (inner) => {
       const input = `${instructions.map((insn) => insn.line).join('\n')}\n`;

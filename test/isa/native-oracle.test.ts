@@ -1,6 +1,6 @@
 /**
  * The soft engine against the host CPU: over a million cases a run, made from the instruction table
- * and of random bytes, in each kind of user code. `CHASSIS_SEED` repeats a run, `CHASSIS_CASES` asks
+ * and of random bytes, in each kind of user code. `CHASSIS_FUZZ_SEED` repeats a run, `CHASSIS_CASES` asks
  * for another number of cases, `CHASSIS_ONLY` (family:mnemonic:pattern, a regular expression) for some.
  */
 import assert from 'node:assert/strict';
@@ -39,10 +39,10 @@ test('the soft engine does what the host CPU does', async (t) => {
     t.skip('the host CPU is not of Intel, whose choices the soft engine makes');
     return;
   }
-  const seed = Number(process.env.CHASSIS_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  const seed = Number(process.env.CHASSIS_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
   const wanted = Number(process.env.CHASSIS_CASES ?? 1_050_000);
   const only = new RegExp(process.env.CHASSIS_ONLY ?? '');
-  t.diagnostic(`CHASSIS_SEED=${seed}`);
+  t.diagnostic(`CHASSIS_FUZZ_SEED=${seed}`);
   const host = new Host(flags);
   const modes = MODES.filter((mode) => mode !== 2 || oracle.has16);
   const named = instructionTable.filter((entry) =>
