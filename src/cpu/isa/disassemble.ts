@@ -56,7 +56,7 @@ function nameOf({ entry, size }: Insn): string {
   const which = size === 16 ? 0 : size === 32 ? 1 : 2;
   const bySize = BY_SIZE[entry.mnemonic];
   if (bySize) return bySize[which]!;
-  const isSizedString = entry.family === 'string' && entry.operands.length === 0;
+  const isSizedString = entry.family === 'strings' && entry.operands.length === 0;
   return isSizedString && !entry.mnemonic.endsWith('b')
     ? entry.mnemonic + 'wdq'[which]
     : entry.mnemonic;
