@@ -1,6 +1,6 @@
 /**
- * The interpreter's builder: one function a variant of a table entry. Its operands are read from the
- * record it is called with: (cpu, record) -> next record, or 0 at the end of the block.
+ * The interpreter's builder: one function, a handler, for each variant of a table entry. It reads its
+ * operands from the record it is called with and returns the next one, or 0 where the block ends.
  */
 import type { Value } from '../emit/function-builder.js';
 import type { WasmModule } from '../emit/module.js';
@@ -9,6 +9,7 @@ import { type Bits, type Operand, type RegField, Sem, type Variant } from '../is
 import * as L from '../state/layout.js';
 import * as R from './record.js';
 
+/** Type of every handler: (cpu, record) -> next record. */
 export const HANDLER = { params: ['i32', 'i32'], results: ['i32'] } as const;
 
 export class HandlerBuilder extends Sem {
@@ -26,7 +27,7 @@ export class HandlerBuilder extends Sem {
     this.record = this.param(1);
   }
 
-  /** Builds the whole function: unit checks, the semantic, the way on to the next record. */
+  /** Builds the whole function: unit checks, the semantic, the next record as its result. */
   build(): void {
     const { options, semantic } = this.variant.entry;
     if (options.unit) this.unitCheck(options.unit);
@@ -44,13 +45,6 @@ export class HandlerBuilder extends Sem {
     const word = { sse: L.SSE_TRAP, mmx: L.MMX_TRAP, x87: L.X87_TRAP }[unit];
     const trap = this.state('i32.load', word);
     this.if(trap, () => this.fault(trap));
-  }
-
-  /** Every MMX instruction but EMMS: TOP = 0, all registers valid. [SDM 1 9.6.2] */
-  private enterMmx(): void {
-    const status = this.andC(this.state('i32.load16_u', L.X87_STATUS), ~0x3800);
-    this.setState('i32.store16', L.X87_STATUS, status);
-    this.setState('i32.store8', L.X87_TAG, this.i32(0xff));
   }
 
   private registerAddress(field: 'reg' | 'rm' | 'op' | 'vex'): Value {

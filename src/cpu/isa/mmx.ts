@@ -1,6 +1,5 @@
 /** MMX: packed integers and moves on the x87 registers' significands. [SDM 1 chapter 9, SDM 2] */
 import type { Value } from '../emit/function-builder.js';
-import * as L from '../state/layout.js';
 import type { Operand, Sem } from './sem.js';
 import type { Define, Family, Semantic } from './table.js';
 import { type PackedEntry, packed, packedHalf, shiftsByImmediate } from './vector-integer.js';
@@ -78,9 +77,8 @@ const pshufw: Semantic = (s) => {
 const stores =
   (semantic: Semantic, tags = false): Semantic =>
   (s) => {
-    const status = s.andC(s.state('i32.load16_u', L.X87_STATUS), ~0x3800);
-    s.setState('i32.store16', L.X87_STATUS, status);
-    if (tags) s.setState('i32.store8', L.X87_TAG, s.i32(0xff));
+    if (tags) s.enterMmx();
+    else s.clearTop();
     semantic(s);
   };
 

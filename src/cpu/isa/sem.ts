@@ -297,6 +297,17 @@ export abstract class Sem extends FunctionBuilder {
     return this.pointer(bytes, access);
   }
 
+  /** The x87's TOP becomes 0. */
+  clearTop(): void {
+    const status = this.andC(this.state('i32.load16_u', L.X87_STATUS), ~0x3800);
+    this.setState('i32.store16', L.X87_STATUS, status);
+  }
+  /** What MMX instructions but EMMS do to the x87: TOP is 0, all registers are valid. [SDM 1 9.6.2] */
+  enterMmx(): void {
+    this.clearTop();
+    this.setState('i32.store8', L.X87_TAG, this.i32(0xff));
+  }
+
   // --- memory --------------------------------------------------------------------------------------
 
   /** The memory operand is in 64-bit flat space: no segment base, no limit. */

@@ -1,6 +1,5 @@
 /** SSE conversions among integers and floating point, fast and exact as in sse-fp.ts. [SDM 2A "CVT"] */
-import * as L from '../state/layout.js';
-import type { Operand, Sem } from './sem.js';
+import type { Operand } from './sem.js';
 import { fast, Lanes, PD, PS, places, SD, type Shape, SS, sse, sse2 } from './sse-lanes.js';
 import type { Family, Semantic } from './table.js';
 import { waitForX87 } from './x87.js';
@@ -120,21 +119,14 @@ const toInts =
     );
   };
 
-/** The x87 becomes MMX: TOP is 0, all registers are valid; also when the conversion then raises #XM. */
-function enterMmx(s: Sem): void {
-  const status = s.andC(s.state('i32.load16_u', L.X87_STATUS), ~0x3800);
-  s.setState('i32.store16', L.X87_STATUS, status);
-  s.setState('i32.store8', L.X87_TAG, s.i32(0xff));
-}
-
-/** CVTPI2PS and CVTPI2PD; with memory they leave the x87 alone. */
+/** CVTPI2PS and CVTPI2PD; with memory they leave the x87 alone. TOP changes also before a #XM. */
 const fromMmx =
   (shape: Shape): Semantic =>
   (s) => {
     const mmx = s.operands[1]!.kind === 'mmx';
     if (mmx) waitForX87(s);
     const [dst, src] = places(s, 8);
-    if (mmx) enterMmx(s);
+    if (mmx) s.enterMmx();
     s.rt('sse_from_int32s', s.i32(shape.fmt), s.i32(2), dst, src);
   };
 
@@ -146,7 +138,7 @@ const toMmx =
     const [dst, src] = s.operands as [Operand, Operand];
     const from = s.vaddress(src, shape.fmt ? 16 : 8);
     const to = s.vaddress(dst, 8);
-    enterMmx(s);
+    s.enterMmx();
     s.rt('sse_to_int32s', s.i32(shape.fmt), s.i32(2), s.i32(chop ? 1 : 0), to, from);
     s.effect('i32.store16', [to, s.i32(0xffff)], 8);
   };
