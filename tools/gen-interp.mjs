@@ -5,9 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { instructionTable } = await import(join(root, 'dist/cpu/isa/index.js'));
-const { generateInterpreter, HandlerIndex } = await import(
-  join(root, 'dist/cpu/interp/interpreter.js')
-);
+const { generateInterpreter } = await import(join(root, 'dist/cpu/interp/interpreter.js'));
+const { HandlerIndex } = await import(join(root, 'dist/cpu/interp/handler-index.js'));
 
 const started = performance.now();
 const bytes = generateInterpreter(instructionTable);

@@ -7,15 +7,15 @@ import { type CodeMode, type DecodeResult, Decoder, formOf, Insn } from '../isa/
 import { type FieldClass, fieldClass } from '../isa/operands.js';
 import type { Entry } from '../isa/table.js';
 import * as L from '../state/layout.js';
-import { HandlerIndex } from './interpreter.js';
+import { HandlerIndex } from './handler-index.js';
 import * as R from './record.js';
 
-/** More would be checked for events too rarely; `remaining` is one byte. */
+/** Events are looked for between blocks: not too rarely. A record's `remaining` is one byte. */
 const MAX_BLOCK = 64;
-/** Records of single instructions stand at the arena's start. */
+/** Records of single instructions, with the one that ends them, stand at the arena's start. */
 const ARENA_FIRST = L.BLOCK_ARENA + 2 * R.RECORD_SIZE;
 
-/** The three imports of the interpreter that decode. */
+/** What the interpreter imports to decode: each answers the first record's address, or 0 where bytes of the next page are needed. */
 export interface BlockDecoder {
   decode_block(place: number, mode: number): number;
   decode_single(place: number, mode: number): number;

@@ -1,5 +1,7 @@
 /**
- * A decoded instruction as the interpreter's handlers read it: 32 bytes in the vCPU's block arena.
+ * A decoded instruction as the interpreter's handlers read it: 32 bytes in the vCPU's block arena. The
+ * records of a block follow each other, so that the next record is the one 32 bytes on; the last is
+ * followed by one with handler 0, for blocks whose last instruction does not leave them itself.
  *
  *   0        2        4    5          6      7          8         10        12    13     14
  *   +--------+--------+----+----------+------+----------+---------+---------+-----+------+---------+
@@ -31,15 +33,14 @@ export const R_VEX = 16;
 export const R_DISP = 24;
 export const R_IMM2 = 24;
 
-/** Handlers that are not instructions; 0 ends a block. */
+/** Handlers that are not instructions: 0 ends a block, these two raise #UD and #GP. */
 export const HANDLER_UD = 1;
 export const HANDLER_TOO_LONG = 2;
 export const FIRST_HANDLER = 3;
 
 /**
- * An entry of the block hash, 16 bytes: place of the first byte; code mode | length in bytes << 8;
- * generation of the page when decoded; address of the first record. And before the first record
- * nothing: the number of instructions is its `remaining` + 1.
+ * An entry of the block hash, 16 bytes: place of the first byte; code mode; generation of the page
+ * when decoded; address of the first record, whose `remaining` + 1 is the number of instructions.
  */
 export const H_PLACE = 0;
 export const H_MODE = 4;
