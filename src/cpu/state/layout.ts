@@ -58,7 +58,7 @@ export const PHYS_APIC = 16;
 /**
  * 16 bytes for each page of this memory, indexed by (place >> 12):
  *   +0 u32 generation: goes up when decoded bytes of the page are overwritten
- *   +4 u32 reserved
+ *   +4 u32 not zero: a TLB may hold a write tag of the page
  *   +8 u64 lines: bit n set when a decoded instruction overlaps bytes [64n, 64n+63]
  * A block is valid while its generation equals the page's. A page with lines set is never writable
  * through a TLB's fast path.
@@ -104,7 +104,7 @@ export const EVENT = 0x0bc;
 /** Instructions retired, u64; and the count at which `run` returns, u64. */
 export const ICOUNT = 0x0c0;
 export const ICOUNT_LIMIT = 0x0c8;
-/** What `mode` blocks are decoded for: 0 = 16-bit, 1 = 32-bit, 2 = 64-bit code segment. */
+/** What blocks are decoded for: 0 = 16-bit, 1 = 32-bit, 2 = 64-bit code segment. */
 export const CODE_MODE = 0x0d0;
 /** Segment of implicit stack accesses: SEGMENTS + SS * 32, or FLAT_SS in 64-bit code, u32. */
 export const STACK_SEGMENT = 0x0d4;
