@@ -118,12 +118,13 @@ const pusha: Semantic = (s) => {
   s.writeSp(s.addC(sp, -8 * bytes));
 };
 
-/** A fault leaves RSP as it was, and the registers popped so far changed. */
+/** A fault leaves RSP as it was, and the registers popped so far changed. RSP's slot is read too. */
 const popa: Semantic = (s) => {
   const sp = s.readGpr(RSP, 64);
   const bytes = s.size / 8;
   for (let n = 7; n >= 0; n--) {
-    if (n !== RSP) s.writeGpr(n, s.size, s.stackLoad(s.addC(sp, (7 - n) * bytes), s.size));
+    const value = s.stackLoad(s.addC(sp, (7 - n) * bytes), s.size);
+    if (n !== RSP) s.writeGpr(n, s.size, value);
   }
   s.writeSp(s.addC(sp, 8 * bytes));
 };
@@ -134,7 +135,9 @@ const enter: Semantic = (s) => {
   const bp = s.readGpr(RBP, 64);
   const sp = s.variable('i64', s.addC(s.readGpr(RSP, 64), -bytes));
   s.stackStore(s.get(sp), s.size, s.readGpr(RBP, s.size));
-  const frame = s.get(sp);
+  // Of a 16-bit stack's pointer the upper half goes along. [SDM 2A ENTER: FrameTemp := ESP]
+  const rsp = s.readGpr(RSP, 64);
+  const frame = s.or(s.and(rsp, s.xorC(s.spMask(), -1)), s.and(s.get(sp), s.spMask()));
   s.if(level, () => {
     const left = s.variable('i32', s.addC(level, -1));
     const from = s.variable('i64', bp);
@@ -161,8 +164,7 @@ const enter: Semantic = (s) => {
   const pointer = s.pointerAt(linear, segment, bytes, L.ACCESS_WRITE, true);
   s.commit(pointer);
   s.writeSp(final);
-  const merged = s.or(s.and(bp, s.xorC(mask, -1)), s.and(frame, mask));
-  s.writeGpr(RBP, s.size, s.size === 64 ? frame : s.wrap(merged));
+  s.writeGpr(RBP, s.size, s.size === 64 ? frame : s.wrap(frame));
 };
 
 const leave: Semantic = (s) => {

@@ -68,6 +68,7 @@ const smsw: Semantic = (s) => {
 };
 
 const lmsw: Semantic = (s) => {
+  privileged(s);
   s.rt('lmsw', s.read(s.operands[0]!));
   s.next();
 };
@@ -101,6 +102,7 @@ const invpcid: Semantic = (s) => {
 const flushLine: Semantic = (s) => void s.pointer(1, L.ACCESS_READ);
 
 const monitor: Semantic = (s) => {
+  s.faultIf(s.ne(s.state('i32.load', L.CPL), s.i32(0)), UD);
   const segment = s.segment();
   const address = s.and(s.readGpr(RAX, 64), s.addressMask());
   const linear = s.linear(segment, address, 1, L.ACCESS_READ);
@@ -216,7 +218,7 @@ export const system: Family = (def) => {
   def('0F 34', 'sysenter', '', fastCall('sysenter'), to);
   def('0F 35', 'sysexit', '', fastReturn('sysexit'), { ...ring0Ends, sizes: [32, 64] });
   def('0F 01 F8', 'swapgs', '', call('swapgs'), { ...ring0, mode: 'long' });
-  const base = { mode: 'long', feature: 'FSGSBASE', native: "the host's own bases" } as const;
+  const base = { mode: 'long', feature: 'FSGSBASE' } as const;
   def('F3 0F AE /0', 'rdfsbase', 'Ry', readBase(L.FS), base);
   def('F3 0F AE /1', 'rdgsbase', 'Ry', readBase(L.GS), base);
   def('F3 0F AE /2', 'wrfsbase', 'Ry', writeBase(L.FS), base);

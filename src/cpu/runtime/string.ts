@@ -387,10 +387,11 @@ export function cmps(size: i32, rep: i32, mask: u64, seg: i32): i32 {
 export function ins(size: i32, rep: i32, mask: u64): i32 {
   const es = es_segment();
   const down = backwards();
+  const port = i32(reg(RDX) & 0xffff);
+  // Permission counts even where RCX is 0.
+  check_io(port, size);
   let left = allowance(rep, mask);
   if (left == 0) return 1;
-  const port = i32(reg(RDX) & 0xffff);
-  check_io(port, size);
   while (left != 0) {
     const di = reg(RDI) & mask;
     if (!allowed(es, di, size, ACCESS_WRITE)) return 0;
@@ -409,10 +410,11 @@ export function ins(size: i32, rep: i32, mask: u64): i32 {
 
 export function outs(size: i32, rep: i32, mask: u64, seg: i32): i32 {
   const down = backwards();
+  const port = i32(reg(RDX) & 0xffff);
+  // Permission counts even where RCX is 0.
+  check_io(port, size);
   let left = allowance(rep, mask);
   if (left == 0) return 1;
-  const port = i32(reg(RDX) & 0xffff);
-  check_io(port, size);
   while (left != 0) {
     const si = reg(RSI) & mask;
     if (!allowed(seg, si, size, ACCESS_READ)) return 0;
