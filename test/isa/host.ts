@@ -22,6 +22,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   SSSE3: 'ssse3',
   'SSE4.1': 'sse4_1',
   'SSE4.2': 'sse4_2',
+  FSGSBASE: 'fsgsbase',
   PREFETCHW: '3dnowprefetch',
 };
 

@@ -124,12 +124,14 @@ export class SoftRunner {
     this.u64(GDT + 0x20, 0x00cf_fa00_0000_ffffn);
     this.u64(GDT + 0x28, 0x00cf_f200_0000_ffffn);
     this.u64(GDT + 0x30, 0x00af_fa00_0000_ffffn);
+    // The I/O permission map starts beyond the limit: no port is free to use.
+    view.setUint16(RAM + TSS + 102, 0x68, true);
     this.u64(TSS + 4, KERNEL + BigInt(STACK_TOP));
     const s64 = (offset: number, value: bigint | number): void =>
       view.setBigUint64(CPU + offset, BigInt(value), true);
     s64(L.CR0, 0x8005_0033);
     s64(L.CR3, PML4);
-    s64(L.CR4, 0x10_06a0 & ~0x10_0000);
+    s64(L.CR4, 0x5_06a0);
     s64(L.EFER, 0xd01);
     s64(L.XCR0, 3);
     s64(L.IDTR, KERNEL + BigInt(IDT));
