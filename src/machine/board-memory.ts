@@ -82,6 +82,12 @@ export class BoardMemory {
     return true;
   }
 
+  /** Zeroes all RAM. */
+  clear(): void {
+    this.ram.fill(0);
+    this.allWritten();
+  }
+
   /** The machine replaced the content of all RAM. */
   allWritten(): void {
     const { below4G, above4G } = this.layout;

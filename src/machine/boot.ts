@@ -19,8 +19,8 @@ const COM1 = 0x3f8;
 export interface Boot {
   /** What fw_cfg holds, for as long as the machine lives. */
   readonly files: readonly (readonly [key: number | string, content: Uint8Array])[];
-  /** At power-on and after each reset: the vCPU is at the reset vector. */
-  start(board: PcBoard, vcpu: Vcpu): void;
+  /** At power-on, with all RAM zero, and after each reset: the vCPU is at the reset vector. */
+  start(board: PcBoard, vcpu: Vcpu, after: 'power-on' | 'reset'): void;
 }
 
 /** Throws LoadError for a kernel or initrd that cannot be used. */
@@ -43,10 +43,9 @@ function directly(config: MachineConfig, kernel: NamedFile, ram: RamLayout): Boo
   });
   return {
     files: [],
-    start(board, vcpu) {
+    start(board, vcpu, after) {
       board.openForLoader();
-      board.memory.ram.fill(0);
-      board.memory.allWritten();
+      if (after === 'reset') board.memory.clear();
       for (const { gpa, data } of image.writes) board.memory.physical.write(gpa, data);
       vcpu.setRecord(startRecord(image.cpu, vcpu.getRecord()));
     },

@@ -111,7 +111,7 @@ export class PcMachine implements Machine, PartsOfMachine {
 
   /** Power-on: to be called once, before the first run, unless a snapshot is restored. */
   powerOn(): void {
-    this.boot.start(this.board, this.vcpu);
+    this.boot.start(this.board, this.vcpu, 'power-on');
   }
 
   private ask(wish: NonNullable<typeof this.asked>): void {
@@ -142,7 +142,7 @@ export class PcMachine implements Machine, PartsOfMachine {
   private restart(): void {
     this.board.reset();
     this.vcpu.reset('power-on');
-    this.boot.start(this.board, this.vcpu);
+    this.boot.start(this.board, this.vcpu, 'reset');
   }
 
   private exit(exit: Exit): Outcome | undefined {
