@@ -182,4 +182,38 @@ export const systemPrograms: readonly SystemProgram[] = [
       },
     ],
   },
+  {
+    name: 'tasks',
+    qemu: true,
+    exceptions: [
+      {
+        lines: ['jmp 16'],
+        section: 'SDM 3A 7.6',
+        why: 'FS and GS are not in a 16-bit TSS; QEMU makes them null',
+      },
+      {
+        lines: ['ud and np are served one after the other'],
+        section: 'SDM 3A 6.13',
+        why: 'a fault while an exception is delivered has EXT set; QEMU clears it',
+      },
+      {
+        lines: ['double, stack of the handler'],
+        section: 'SDM 3A 5.3',
+        why: 'QEMU TCG does not check segment limits',
+      },
+    ],
+  },
+  { name: 'tasks-strict', qemu: false, exceptions: [] },
+  {
+    name: 'v86',
+    qemu: true,
+    exceptions: [
+      {
+        lines: ['int1', 'int1, iopl 0'],
+        section: 'SDM 2A INT n',
+        why: 'QEMU 7.2 has no INT1 without KVM',
+      },
+    ],
+  },
+  { name: 'v86-strict', qemu: false, exceptions: [] },
 ];
