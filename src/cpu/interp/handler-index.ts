@@ -1,4 +1,5 @@
 /** Which handler of the interpreter runs which variant of a table entry. */
+import { assert } from '../../base/assert.js';
 import { variantsOf } from '../isa/operands.js';
 import type { Variant } from '../isa/sem.js';
 import type { Entry } from '../isa/table.js';
@@ -24,7 +25,10 @@ export class HandlerIndex {
   of(variant: Variant): number {
     const exact = this.numbers[slot(variant)]!;
     // REPNE before a string instruction that does not compare repeats like REP.
-    return exact || variant.rep !== 2 ? exact : this.numbers[slot({ ...variant, rep: 3 })]!;
+    const number = exact || variant.rep !== 2 ? exact : this.numbers[slot({ ...variant, rep: 3 })]!;
+    // Number 0 ends a block: a record with it would be run for ever.
+    assert(number !== 0, `${variant.entry.pattern}: no handler for what the decoder found`);
+    return number;
   }
 }
 
