@@ -41,15 +41,27 @@ export function testable(entry: Entry, mode: Mode): boolean {
   return !(entry.vex && mode === 2);
 }
 
+/** Fills a case's data window and FXSAVE image, and gives its general registers to start from. */
+export type Fill = (random: Random, out: DataView, at: number) => bigint[];
+
+const fillAtRandom: Fill = (random, out, at) => {
+  for (let i = 0; i < WINDOW; i += 16) vector(random, out, at + CASE.data + i);
+  fpuState(random, out, at + CASE.fx);
+  return Array.from({ length: 16 }, () => integer(random));
+};
+
 export class CaseMaker {
   private readonly decoder: Decoder;
   private readonly insn = new Insn();
   private readonly host: Host;
   private readonly bytes = new Uint8Array(64);
 
-  constructor(table: readonly Entry[], host: Host) {
+  private readonly fill: Fill;
+
+  constructor(table: readonly Entry[], host: Host, fill = fillAtRandom) {
     this.decoder = new Decoder(table);
     this.host = host;
+    this.fill = fill;
   }
 
   /** What these bytes are to the soft engine, null: no instruction. Leaves `insn`. */
@@ -100,9 +112,7 @@ export class CaseMaker {
     out.setUint32(at + CASE.dataOffset, dataOffset, true);
     out.setUint32(at + CASE.dataLength, WINDOW, true);
     out.setUint32(at + CASE.mode, mode, true);
-    for (let i = 0; i < WINDOW; i += 16) vector(random, out, at + CASE.data + i);
-    fpuState(random, out, at + CASE.fx);
-    const gpr = Array.from({ length: 16 }, () => integer(random));
+    const gpr = this.fill(random, out, at);
     const segment = mode === 2 ? DATA : 0;
     // RSP mostly stays in the window: pushes, pops, calls.
     gpr[4] = BigInt(DATA - segment + dataOffset + 128);
