@@ -15,7 +15,10 @@ const MAX_BLOCK = 64;
 /** Records of single instructions, with the one that ends them, stand at the arena's start. */
 const ARENA_FIRST = L.BLOCK_ARENA + 2 * R.RECORD_SIZE;
 
-/** What the interpreter imports to decode: each answers the first record's address, or 0 where bytes of the next page are needed. */
+/**
+ * What the interpreter imports to decode. `place` is the address of the first byte; each answers with
+ * that of the first record, or 0 where bytes of the next page are needed.
+ */
 export interface BlockDecoder {
   decode_block(place: number, mode: number): number;
   decode_single(place: number, mode: number): number;
