@@ -21,6 +21,7 @@ import {
   EVENT_STEP,
   FLAT,
   GPR,
+  ICOUNT_LIMIT,
   LINEAR_MASK,
   SEGMENTS,
   SEGMENT_SIZE,
@@ -67,7 +68,12 @@ function allowance(rep: i32, mask: u64): u64 {
   if (!rep) return 1;
   set_reg(RCX, reg(RCX), mask);
   const count = reg(RCX) & mask;
-  return load<i32>(CPU + EVENT) & EVENT_STEP ? min<u64>(count, 1) : min(count, CHUNK);
+  if (load<i32>(CPU + EVENT) & EVENT_STEP) return min<u64>(count, 1);
+  if (count <= CHUNK) return count;
+  // Nothing retires for long: iterations use up the budget, so that `run` comes back in time.
+  const limit = load<u64>(CPU + ICOUNT_LIMIT);
+  store<u64>(CPU + ICOUNT_LIMIT, limit - min(limit, CHUNK));
+  return CHUNK;
 }
 
 /** Counts `n` iterations. */
