@@ -40,7 +40,6 @@ export class RandomGuest {
   private readonly words: Uint32Array;
   private readonly templates: Record<Mode, Uint8Array>;
   private readonly blank: Uint8Array;
-  private readonly starts: number[][];
   private state = 1;
   private eventsLeft = 0;
   private accessesLeft = 0;
@@ -81,7 +80,6 @@ export class RandomGuest {
     this.blank = cpu.bytes.slice(CPU, CPU + L.TLB_USED);
     const entries = modes.map((mode) => [mode, this.template(mode)] as const);
     this.templates = Object.fromEntries(entries) as Record<Mode, Uint8Array>;
-    this.starts = instructionTable.map(startOf);
   }
 
   // --- chance --------------------------------------------------------------------------------------
@@ -182,7 +180,8 @@ export class RandomGuest {
     if (this.below(4) === 0) return;
     let at = 0;
     while (at < CODE_BYTES - 12) {
-      for (const byte of this.starts[this.below(this.starts.length)]!) code[at++] = byte;
+      for (const byte of instructionStarts[this.below(instructionStarts.length)]!)
+        code[at++] = byte;
       at += this.below(4);
     }
   }
@@ -334,10 +333,15 @@ export class RandomGuest {
 /** The fixed first bytes of an encoding; what follows them may be anything. */
 function startOf(entry: Entry): number[] {
   const bytes: number[] = [];
-  if (/^(66|F2|F3)$/.test(entry.prefix)) bytes.push(Number.parseInt(entry.prefix, 16));
-  if (entry.options.w === 1) bytes.push(0x48);
-  if (entry.map > 0) bytes.push(0x0f);
-  if (entry.map > 1) bytes.push(entry.map === 2 ? 0x38 : 0x3a);
+  if (entry.vex) {
+    const pp = ['NP', '66', 'F3', 'F2'].indexOf(entry.prefix);
+    bytes.push(0xc4, 0xe0 | entry.map, 0x78 | pp);
+  } else {
+    if (/^(66|F2|F3)$/.test(entry.prefix)) bytes.push(Number.parseInt(entry.prefix, 16));
+    if (entry.options.w === 1) bytes.push(0x48);
+    if (entry.map > 0) bytes.push(0x0f);
+    if (entry.map > 1) bytes.push(entry.map === 2 ? 0x38 : 0x3a);
+  }
   bytes.push(entry.opcode);
   if (entry.hasModrm && entry.reg >= 0) {
     const mod = entry.mod === 'reg' ? 0xc0 : (entry.index % 3) << 6;
@@ -345,3 +349,5 @@ function startOf(entry: Entry): number[] {
   }
   return bytes;
 }
+
+export const instructionStarts: readonly (readonly number[])[] = instructionTable.map(startOf);
