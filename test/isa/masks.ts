@@ -6,14 +6,20 @@ import type { Entry } from '#src/cpu/isa/table.js';
 
 const FLAG_BIT: Readonly<Record<string, number>> = { C: 0, P: 2, A: 4, Z: 6, S: 7, O: 11 };
 
+/** Bits in RFLAGS of flags named by their letters. */
+export function flagBits(names = ''): number {
+  let bits = 0;
+  for (const name of names) bits |= 1 << FLAG_BIT[name]!;
+  return bits;
+}
+
 /** RFLAGS bits to compare: arithmetic flags, TF, DF, NT, AC and ID. */
 export const ALL_FLAGS = 0x24_4dd5;
 
 /** The same without what the manual leaves undefined. */
 export function flagsMask(entry: Entry | null): number {
   if (!entry) return ALL_FLAGS;
-  let mask = ALL_FLAGS;
-  for (const name of entry.options.undefined ?? '') mask &= ~(1 << FLAG_BIT[name]!);
+  let mask = ALL_FLAGS & ~flagBits(entry.options.undefined);
   if (entry.family === 'shifts') mask &= shiftMask(entry);
   return mask;
 }

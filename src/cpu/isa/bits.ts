@@ -168,10 +168,12 @@ export const bitOps: Family = (def) => {
   def('F3 0F BD /r', 'lzcnt', 'Gv Ev', count(true), { ...counts, feature: 'LZCNT' });
   def('F3 0F B8 /r', 'popcnt', 'Gv Ev', popcnt, { writes: 'OSZAPC', feature: 'POPCNT' });
   const legacy = { mode: 'legacy' } as const;
-  def('27', 'daa', '', adjustPacked('add'), { ...legacy, writes: 'SZAPC', undefined: 'O' });
-  def('2F', 'das', '', adjustPacked('sub'), { ...legacy, writes: 'SZAPC', undefined: 'O' });
-  def('37', 'aaa', '', adjustAscii('add'), { ...legacy, writes: 'AC', undefined: 'OSZP' });
-  def('3F', 'aas', '', adjustAscii('sub'), { ...legacy, writes: 'AC', undefined: 'OSZP' });
+  const packed = { ...legacy, reads: 'AC', writes: 'SZAPC', undefined: 'O' };
+  def('27', 'daa', '', adjustPacked('add'), packed);
+  def('2F', 'das', '', adjustPacked('sub'), packed);
+  const ascii = { ...legacy, reads: 'A', writes: 'AC', undefined: 'OSZP' };
+  def('37', 'aaa', '', adjustAscii('add'), ascii);
+  def('3F', 'aas', '', adjustAscii('sub'), ascii);
   def('D4', 'aam', 'Ib', aam, { ...legacy, writes: 'SZP', undefined: 'OAC' });
   def('D5', 'aad', 'Ib', aad, { ...legacy, writes: 'SZP', undefined: 'OAC' });
   def('D6', 'salc', '', salc, { ...legacy, reads: 'C' });

@@ -42,7 +42,10 @@ export interface EntryOptions {
   readonly w?: 0 | 1;
   /** Needs REX.B clear or set (NOP and XCHG R8). */
   readonly rexB?: 0 | 1;
-  /** Flags written, flags left undefined, flags read, of OSZAPC (plus D I T...). For people and the liveness pass. */
+  /**
+   * Flags written, left undefined and read, of OSZAPC: for people and the oracle, and for a translator
+   * that leaves out what nobody reads. A flag that is only sometimes written counts as written.
+   */
   readonly writes?: string;
   readonly undefined?: string;
   readonly reads?: string;
