@@ -201,7 +201,8 @@ export class SoftRunner {
     rt.write_flags!(input.getBigUint64(at + CASE.rflags, true), -1n);
     rt.update_mode!();
     const icount = view.getBigUint64(CPU + L.ICOUNT, true);
-    view.setBigUint64(CPU + L.ICOUNT_LIMIT, icount + 1000n, true);
+    // Room for repeated string instructions, which are charged in large steps.
+    view.setBigUint64(CPU + L.ICOUNT_LIMIT, icount + 10_000_000n, true);
     const exit = this.enter();
     answers.set(bytes.subarray(CPU + L.GPR, CPU + L.GPR + 128), out + ANSWER.gpr);
     const halted = Number(view.getBigUint64(CPU + L.RIP, true) - KERNEL);
