@@ -202,12 +202,12 @@ export class Decoder {
       this.at++;
       insn.reg = ((modrm >> 3) & 7) | ((insn.rex & 4) << 1);
       insn.memory = modrm < 0xc0;
-      if (!insn.memory || alwaysRegister(entry)) {
+      if (!insn.memory || entry.ignoresMod) {
         insn.memory = false;
         insn.rm = (modrm & 7) | ((insn.rex & 1) << 3);
       } else if (!this.memoryOperand(modrm, insn)) return 'more';
     }
-    for (const operand of entry.operands) {
+    for (const operand of entry.trailing) {
       if (!this.immediateOperand(operand, insn)) return 'more';
     }
     if (insn.lock && !(options.lock && insn.memory)) return 'invalid';
@@ -257,7 +257,6 @@ export class Decoder {
 
   private immediateOperand(operand: string, insn: Insn): boolean {
     const kind = operand[0];
-    if (kind !== 'I' && kind !== 'J' && kind !== 'O' && operand !== 'Ap') return true;
     let bytes: number;
     if (kind === 'O') {
       insn.memory = true;
@@ -315,11 +314,6 @@ function weight(entry: Entry): number {
   return (entry.rm >= 0 ? 8 : 0) + (entry.reg >= 0 ? 4 : 0) + (entry.prefix !== '' ? 2 : 0);
 }
 
-/** MOV to and from CR and DR: ModRM.mod is ignored. [SDM 2B MOV—Control Registers] */
-function alwaysRegister(entry: Entry): boolean {
-  return entry.operands.some((o) => o === 'Cy' || o === 'Dy');
-}
-
 function choose(
   list: readonly Entry[],
   modrm: number,
@@ -343,7 +337,7 @@ function choose(
       if (entry.reg >= 0 && ((modrm >> 3) & 7) !== entry.reg) continue;
       if (entry.rm >= 0 && (modrm & 7) !== entry.rm) continue;
       const isReg = modrm >= 0xc0;
-      if (entry.mod === 'reg' && !isReg && !alwaysRegister(entry)) continue;
+      if (entry.mod === 'reg' && !isReg && !entry.ignoresMod) continue;
       if (entry.mod === 'mem' && isReg) continue;
     }
     return entry;

@@ -83,6 +83,10 @@ export interface Entry {
   readonly reg: number;
   readonly rm: number;
   readonly mod: 'any' | 'reg' | 'mem';
+  /** ModRM.mod is ignored: MOV to and from CR and DR. [SDM 2B MOV—Control Registers] */
+  readonly ignoresMod: boolean;
+  /** The operands that stand in the instruction's bytes after ModRM: immediates, offsets, far pointers. */
+  readonly trailing: readonly string[];
   /** Operand size matters: there is a v, z, y or p operand, or `sized` semantics. */
   readonly sizes: readonly (16 | 32 | 64)[];
 }
@@ -183,6 +187,8 @@ function parse(
     reg,
     rm,
     mod,
+    ignoresMod: map === 1 && operands.some((o) => o === 'Cy' || o === 'Dy'),
+    trailing: operands.filter((o) => /^[IJO]/.test(o) || o === 'Ap'),
     sizes,
   };
 }
