@@ -8,6 +8,8 @@ import * as L from '#src/cpu/state/layout.js';
 import { CPU, nothingOutside, type Outside, RAM, RawCpu, UNWIND } from './raw-cpu.js';
 
 const PAGES = 16;
+/** Memory behind the guest's, which no guest can reach. */
+const GUARD_PAGES = 16;
 // Guest-physical addresses. The first page is the real mode's vector table.
 const GDT = 0x1000;
 const IDT = 0x2000;
@@ -33,7 +35,7 @@ const MOST_EVENTS = 8;
 const MOST_ACCESSES = 30;
 const MOST_INSTRUCTIONS = 100n;
 
-const EXITS = [L.EXIT_NONE, L.EXIT_BUDGET, L.EXIT_HALT, L.EXIT_SHUTDOWN, L.EXIT_INTERRUPTED];
+const EXITS = [L.EXIT_BUDGET, L.EXIT_HALT, L.EXIT_SHUTDOWN, L.EXIT_INTERRUPTED];
 
 export class RandomGuest {
   private readonly cpu: RawCpu;
@@ -44,6 +46,8 @@ export class RandomGuest {
   private eventsLeft = 0;
   private accessesLeft = 0;
   private leaves = false;
+  /** What the VM's memory held where no guest may write. */
+  private readonly sealed: Uint8Array[];
   /** How often each exit was met. */
   readonly exits = new Map<string, number>();
   retired = 0n;
@@ -66,7 +70,7 @@ export class RandomGuest {
       clock_ns: () => this.u32(),
       random_u32: () => this.u32(),
     };
-    this.cpu = new RawCpu(PAGES, outside, (ask) => {
+    this.cpu = new RawCpu(PAGES + GUARD_PAGES, outside, (ask) => {
       if (--this.eventsLeft >= 0) return ask();
       this.cpu.setU32(L.EXIT_REASON, L.EXIT_INTERRUPTED);
       return 2;
@@ -78,6 +82,7 @@ export class RandomGuest {
     cpu.view.setUint32(L.PHYS_MAP + 0xfee00 * 4, L.PHYS_APIC, true);
     this.words = new Uint32Array(cpu.memory.buffer);
     this.blank = cpu.bytes.slice(CPU, CPU + L.TLB_USED);
+    this.sealed = this.outsideOfGuest();
     const entries = modes.map((mode) => [mode, this.template(mode)] as const);
     this.templates = Object.fromEntries(entries) as Record<Mode, Uint8Array>;
   }
@@ -107,7 +112,7 @@ export class RandomGuest {
     this.prepare(mode);
     const { cpu } = this;
     const exit = this.enter();
-    if (!EXITS.includes(exit)) throw new Error(`exit ${exit}, ${cpu.u32(L.EXIT_DETAIL)}`);
+    if (!EXITS.includes(exit)) throw new Error(`exit ${exit}`);
     const level = cpu.u32(L.CPL);
     if (level > 3) throw new Error(`CPL ${level}`);
     if (cpu.u64(L.ZERO) !== 0n) throw new Error('the register that is always 0 is not');
@@ -116,17 +121,41 @@ export class RandomGuest {
     this.exits.set(what, (this.exits.get(what) ?? 0) + 1);
   }
 
+  /** Throws when a guest has written to memory that is not its own. */
+  checkSealed(): void {
+    this.outsideOfGuest().forEach((now, i) => {
+      if (Buffer.compare(now, this.sealed[i]!) !== 0) throw new Error(`sealed memory ${i} changed`);
+    });
+  }
+
+  /** The null pages, CPUID's table, the physical map, what lies before and behind the RAM. */
+  private outsideOfGuest(): Uint8Array[] {
+    const { bytes, view } = this.cpu;
+    const map = Uint32Array.from({ length: 4 * PAGES }, (_, page) => {
+      return view.getUint32(L.PHYS_MAP + page * 4, true) & ~L.PHYS_DIRTY;
+    });
+    const end = RAM + PAGES * 4096;
+    return [
+      bytes.slice(0, L.RUNTIME_DATA),
+      bytes.slice(L.VM_CPUID, L.VM_CPUID + 0x2000),
+      new Uint8Array(map.buffer),
+      bytes.slice(L.PHYS_MAP + 4 * PAGES * 4, L.PHYS_MAP + 0x400),
+      bytes.slice(L.PHYS_MAP + 0x1000, L.CODE_PAGES),
+      bytes.slice(end, end + GUARD_PAGES * 4096),
+    ];
+  }
+
   private enter(): number {
     for (let tries = 0; tries < 200; tries++) {
       try {
         return Number(this.cpu.interp.run!());
       } catch (error) {
         this.cpu.rt.lock_end!();
-        if (error === LEAVE && this.accessesLeft < 0) return L.EXIT_NONE;
+        if (error === LEAVE && this.accessesLeft < 0) return L.EXIT_BUDGET;
         if (error !== UNWIND && error !== LEAVE) throw error;
       }
     }
-    return L.EXIT_NONE;
+    return L.EXIT_BUDGET;
   }
 
   private prepare(mode: Mode): void {

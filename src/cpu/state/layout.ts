@@ -12,9 +12,8 @@
  *   after them   guest RAM and ROM, in slots
  */
 
-/** First byte the runtime's static data may use, and the first it may not. */
+/** First byte of the runtime's static data. */
 export const RUNTIME_DATA = 0x0001_0000;
-export const RUNTIME_DATA_END = 0x0010_0000;
 
 // --- words shared by all vCPUs -----------------------------------------------------------------
 
@@ -202,9 +201,8 @@ export const EXC_ADDRESS = 0x470;
 export const DELIVERING = 0x478;
 /** Bits of DR6 that a data or I/O breakpoint of the current instruction will set. */
 export const DEBUG_HITS = 0x47c;
-/** Why `run` came back: an EXIT_* number, with a word of detail. */
+/** Why `run` came back: an EXIT_* number. */
 export const EXIT_REASON = 0x480;
-export const EXIT_DETAIL = 0x484;
 /** Activity: 0 running, 1 halted (HLT), 2 wait-for-SIPI, 3 shutdown, 4 MWAIT. */
 export const ACTIVITY = 0x488;
 /** NMI: bit 0 pending, bit 1 blocked until IRET. */
@@ -233,25 +231,21 @@ export const X87_CS = 0x798;
 export const X87_DS = 0x79a;
 export const MXCSR = 0x79c;
 /**
- * 1: SSE arithmetic may use the host's where operands are not denormal and the result is normal: round to
- * nearest, all exceptions masked, PE set already, DAZ and FTZ off (architecture.md, "Host floating point").
- * Kept by the runtime's set_mxcsr.
+ * 1: SSE arithmetic may use the host's, which gives the same bits where operands are not denormal and the
+ * result is normal: round to nearest, all exceptions masked, PE set already, DAZ and FTZ off. Kept by the runtime's set_mxcsr.
  */
 export const SSE_FAST = 0x7a0;
 
 /**
- * Where an access that crosses pages, hits MMIO, ROM or a watched page is assembled. A probe for
+ * 64 bytes where an access that crosses pages, hits MMIO, ROM or a watched page is assembled. A probe for
  * writing that returns CPU + BOUNCE must be followed by a commit.
  */
 export const BOUNCE = 0x7c0;
-export const BOUNCE_SIZE = 64;
 /** What the pending commit writes: linear address u64, size u32, first and second part's place. */
 export const BOUNCE_LINEAR = 0x800;
 export const BOUNCE_BYTES = 0x808;
 export const BOUNCE_PHYS1 = 0x810;
 export const BOUNCE_PHYS2 = 0x818;
-/** Sixteen bytes of an instruction that crosses pages. */
-export const FETCH_BUFFER = 0x820;
 /** 128 bytes for semantics that pass structures to the runtime (vector operands, XSAVE headers). */
 export const OPERANDS = 0x840;
 /** The runtime's own per-vCPU words (page-walk caches, PDPTEs, exclusive-section state, ...). */
@@ -316,8 +310,6 @@ export const EVENT_SHADOW = 2;
 export const EVENT_STEP = 4;
 /** ACTIVITY is not running. */
 export const EVENT_INACTIVE = 8;
-/** EXIT_REASON holds an exit to take. */
-export const EVENT_EXIT = 16;
 /** A data breakpoint matched: DEBUG_HITS. */
 export const EVENT_DEBUG = 32;
 /** IF, TPR or NMI blocking changed so that a waiting interrupt may be taken now: look again. */
@@ -332,13 +324,10 @@ export const EXC_SOFTWARE = 2;
 export const EXC_EXTERNAL = 3;
 
 /** What `run` returns. */
-export const EXIT_NONE = 0;
 export const EXIT_BUDGET = 1;
 export const EXIT_HALT = 2;
 export const EXIT_SHUTDOWN = 3;
 export const EXIT_INTERRUPTED = 4;
-export const EXIT_DEBUG = 5;
-export const EXIT_INTERNAL = 6;
 
 /** Access kinds of a probe: what the page must allow. */
 export const ACCESS_READ = 0;
