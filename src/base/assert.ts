@@ -1,4 +1,4 @@
-/** Our own bug, never the guest's: stops the VM with a report (architecture.md, Errors, class 4). */
+/** Our own bug, never the guest's: stops the VM with a report. */
 export class AssertionError extends Error {
   override readonly name = 'AssertionError';
 }

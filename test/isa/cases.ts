@@ -1,6 +1,6 @@
 /**
  * Makes test cases from the instruction table: every encoding, each operand form, prefixes, and
- * operand values drawn towards extremes (testing.md); and cases of random bytes, most of which are no
+ * operand values drawn towards extremes; and cases of random bytes, most of which are no
  * instruction. Memory operands aim at a window of the data pages, at their edges, or far away.
  */
 import { type CodeMode, Decoder, Insn } from '#src/cpu/isa/decode.js';

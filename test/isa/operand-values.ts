@@ -1,4 +1,4 @@
-/** Operand values drawn towards extremes: integers, floats, doubles, x87 registers. (testing.md) */
+/** Operand values drawn towards extremes: integers, floats, doubles, x87 registers. */
 import type { Random } from './random.js';
 
 const EXTREMES: readonly bigint[] = [
