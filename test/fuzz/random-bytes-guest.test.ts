@@ -12,10 +12,12 @@ test('a random-bytes guest runs a million times without an exception escaping', 
   for (let n = 0; n < runs; n++) {
     try {
       guest.run(first + n);
+      if (n % 50_000 === 0) guest.checkSealed();
     } catch (cause) {
       assert.fail(`seed ${first + n}: ${(cause as Error).stack ?? cause}`);
     }
   }
+  guest.checkSealed();
   const exits = [...guest.exits].sort().map(([what, count]) => `${what}: ${count}`);
   t.diagnostic(`${guest.retired} instructions; mode and exit: ${exits.join(', ')}`);
   assert.ok(guest.retired > runs, `${guest.retired} instructions in ${runs} runs`);

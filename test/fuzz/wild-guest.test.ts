@@ -135,6 +135,17 @@ for (const [what, opcode] of [
   });
 }
 
+/** mov dr0,4; mov dr7: reads and writes of 4 bytes there; int1: its own vector is watched. */
+const watchedVector = [
+  ...[0x66, 0xb8, 4, 0, 0, 0, 0x0f, 0x23, 0xc0],
+  ...[0x66, 0xb8, 0x02, 0x04, 0x0f, 0x00, 0x0f, 0x23, 0xf8, 0xf1, 0xf4],
+];
+
+test('a #DB whose delivery raises the next #DB lets the machine be stopped', async () => {
+  const { kind } = await runWild(firmware(watchedVector));
+  assert.equal(kind, 'stopped');
+});
+
 /** lidt of nothing; int3. */
 const tripleFault = firmware([0x2e, 0x0f, 0x01, 0x1e, 0x10, 0x80, 0xcc].concat(Array(16).fill(0)));
 
