@@ -5,8 +5,11 @@ import { read_eflags } from './flags';
 import {
   CPL,
   CS,
+  DEBUG_HITS,
   EFER,
   EFLAGS,
+  EVENT,
+  EVENT_DEBUG,
   GPR,
   GS,
   MSR_FMASK,
@@ -28,7 +31,7 @@ import {
 import { check_fsgsbase } from './control';
 import { code64, long_mode, protected_mode, segment, update_mode, write_flags } from './mode';
 import { is_canonical } from './msr';
-import { F_IF, F_RF, F_VM } from './private';
+import { F_IF, F_RF, F_TF, F_VM, STEP, STEP_TF } from './private';
 
 const RCX: i32 = GPR + 8;
 const RDX: i32 = GPR + 16;
@@ -63,6 +66,17 @@ function enter(cs: u32, ss: u32, code: u32, ring: u32): void {
   store<u32>(CPU, ring, CPL);
 }
 
+/**
+ * SYSCALL and SYSRET trap by the TF that they leave, not by the one they found: a kernel that masks TF by
+ * IA32_FMASK is not entered with a trap, and its SYSRET to a stepped program traps at once.
+ */
+function trap_by_new_flag(): void {
+  store<i32>(CPU, load<i32>(CPU, STEP) & ~STEP_TF, STEP);
+  if (!(load<u32>(CPU, EFLAGS) & F_TF)) return;
+  store<i32>(CPU, load<i32>(CPU, DEBUG_HITS) | 0x4000, DEBUG_HITS);
+  store<i32>(CPU, load<i32>(CPU, EVENT) | EVENT_DEBUG, EVENT);
+}
+
 export function syscall(): void {
   if (!code64() || !(load<u64>(CPU, EFER) & EFER_SCE)) raise_ud();
   const flags = read_eflags();
@@ -73,6 +87,7 @@ export function syscall(): void {
   write_flags(0, (load<u64>(CPU, MSR_FMASK) & 0xffffffff) | F_RF);
   store<u64>(CPU, load<u64>(CPU, MSR_LSTAR), RIP);
   update_mode();
+  trap_by_new_flag();
 }
 
 /** `wide`: REX.W, back to 64-bit code. */
@@ -86,6 +101,7 @@ export function sysret(wide: i32): void {
   write_flags(load<u64>(CPU, R11) & SYSRET_FLAGS, SYSRET_FLAGS | F_RF | F_VM);
   store<u64>(CPU, wide ? target : target & 0xffffffff, RIP);
   update_mode();
+  trap_by_new_flag();
 }
 
 export function sysenter(): void {
