@@ -24,11 +24,13 @@ export interface SystemRun {
 
 const engine = new SoftEngine(await loadSoftCode());
 
-/** A vCPU without interrupt controllers. */
-const noInterrupts: InterruptModel = {
+/** A vCPU without interrupt controllers, but with the task priority that CR8 shows. */
+const noInterrupts = (words: Int32Array): InterruptModel => ({
   acknowledge: () => -1,
-  lapicRead: () => 0,
-  lapicWrite() {},
+  lapicRead: (_vcpu, offset) => words[offset / 4]!,
+  lapicWrite: (_vcpu, offset, value) => {
+    words[offset / 4] = value;
+  },
   msrRead: () => 0,
   msrWrite: () => false,
   getLocalApic: () => ({
@@ -43,7 +45,7 @@ const noInterrupts: InterruptModel = {
   sendMsi() {},
   getIoApic: () => ({ id: 0, select: 0, redirection: [], lines: 0 }),
   setIoApic() {},
-};
+});
 
 export function runSystemImage(image: Uint8Array): SystemRun {
   let now = 0;
@@ -52,7 +54,7 @@ export function runSystemImage(image: Uint8Array): SystemRun {
     vcpus: 1,
     clock: { nowNs: () => (now += 1000), wallMs: () => 0 },
     randomU32: () => 4,
-    interrupts: () => noInterrupts,
+    interrupts: () => noInterrupts(new Int32Array(1024)),
     onAttention() {},
   });
   const { bytes, start } = vm.memory;
