@@ -35,7 +35,8 @@ const EVERY = ['NP', '66', 'F3', 'F2'];
  */
 const HOST_ONLY: readonly string[] = [
   // VMX, SGX, TSX, protection keys, user interrupts, SERIALIZE and others in group 7.
-  ...['C0+i', 'C8+i', 'D0+i', 'E8+i', 'F8+i'].map((modrm) => `0F 01 ${modrm}`),
+  // And SVM's: KVM answers VMMCALL on any processor, by rewriting it.
+  ...['C0+i', 'C8+i', 'D0+i', 'D8+i', 'E8+i', 'F8+i'].map((modrm) => `0F 01 ${modrm}`),
   '0F 01 /5', // RSTORSSP
   '0F 37', // GETSEC
   '0F 78 /r', // VMREAD and VMWRITE, on AMD EXTRQ and INSERTQ
