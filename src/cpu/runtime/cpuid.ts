@@ -18,7 +18,7 @@ const ENABLE_MONITOR: u64 = 1 << 18;
 const APIC_GLOBAL_ENABLE: u64 = 1 << 11;
 
 /** The entry for a leaf and subleaf, 0: none. */
-function find(leaf: u32, subleaf: u32): usize {
+export function cpuid_entry(leaf: u32, subleaf: u32): usize {
   const count = load<i32>(VM_CPUID);
   for (let i = 0; i < count; i++) {
     const entry: usize = VM_CPUID + 8 + i * ENTRY_SIZE;
@@ -32,16 +32,16 @@ function find(leaf: u32, subleaf: u32): usize {
 /** A leaf beyond the last of its range answers as the last basic one. [SDM 2A CPUID] */
 function in_range(leaf: u32): u32 {
   const base = leaf & 0xf0000000;
-  const highest = find(base, 0);
+  const highest = cpuid_entry(base, 0);
   if (highest != 0 && leaf <= load<u32>(highest, 8)) return leaf;
-  const basic = find(0, 0);
+  const basic = cpuid_entry(0, 0);
   return basic != 0 ? load<u32>(basic, 8) : 0;
 }
 
 export function cpuid(): void {
   const leaf = in_range(load<u32>(CPU, GPR));
   const subleaf = load<u32>(CPU, GPR + RCX);
-  const entry = find(leaf, subleaf);
+  const entry = cpuid_entry(leaf, subleaf);
   let a: u32 = 0;
   let b: u32 = 0;
   let c: u32 = 0;

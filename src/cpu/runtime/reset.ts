@@ -1,4 +1,5 @@
 /** Power-up, RESET and INIT states, and start-up by SIPI. [SDM 3A table 10-1] */
+import { cpuid_entry } from './cpuid';
 import { CPU } from './env';
 import {
   CPL, CR0, CR2, CR3, CR4, CR8, CS, DEBUG_HITS, DELIVERING, DR, EFER, ES, EVENT, EXC_VECTOR,
@@ -10,16 +11,10 @@ import { BREAKPOINTS, EXT, IRQ_WAITING, STEP } from './private';
 import { segment, set_activity, update_mode, write_flags } from './mode';
 import { flush_tlb_all, tlb_init } from './tlb';
 
-const CPUID_TABLE: usize = 0x0010_2000;
-
 /** EAX of leaf 1: EDX after a reset. */
 function signature(): u32 {
-  const count = load<u32>(CPUID_TABLE);
-  for (let n: u32 = 0; n < count; n++) {
-    const at = CPUID_TABLE + 8 + n * 24;
-    if (load<u32>(at) == 1) return load<u32>(at, 8);
-  }
-  return 0;
+  const entry = cpuid_entry(1, 0);
+  return entry ? load<u32>(entry, 8) : 0;
 }
 
 function set(n: i32, selector: i32, attributes: u32, base: u64): void {
