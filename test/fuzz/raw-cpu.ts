@@ -107,7 +107,13 @@ export class RawCpu {
     this.view.setBigUint64(RAM + gpa, BigInt.asUintN(64, BigInt(value)), true);
 
   /** Fills a segment register without any check. */
-  segment(n: number, selector: number, attributes: number, base = 0, limit = 0xffff_ffff): void {
+  segment(
+    n: number,
+    selector: number,
+    attributes: number,
+    base: number | bigint = 0,
+    limit = 0xffff_ffff,
+  ): void {
     const at = L.SEGMENTS + n * L.SEGMENT_SIZE;
     this.view.setUint16(CPU + at + L.SEG_SELECTOR, selector, true);
     this.setU32(at + L.SEG_ATTRIBUTES, attributes);

@@ -43,7 +43,7 @@ test('instructions read and write the flags that the table says', () => {
     const reads = flagBits(maker.entryOfCase(cases, i)?.options.reads);
     flipped.setUint32(at, input.getUint32(at, true) ^ (ARITHMETIC & ~reads), true);
   });
-  const runner = new SoftRunner(instructionTable);
+  const runner = new SoftRunner();
   const first = runner.run(cases, forms.length);
   const second = runner.run(others, forms.length);
 

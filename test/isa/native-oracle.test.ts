@@ -55,7 +55,7 @@ test('the soft engine does what the host CPU does', async (t) => {
   );
   const random = new Random(seed);
   const maker = new CaseMaker(instructionTable, host);
-  const runner = new SoftRunner(instructionTable);
+  const runner = new SoftRunner();
   const bad = new Map<string, string[]>();
   let differences = 0;
   let next = 0;

@@ -3,15 +3,10 @@
  * mode) under real page tables. Exceptions go through the IDT to handlers that halt at CPL 0, so
  * delivery, error codes and CR2 are under test too.
  */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { createBlockDecoder, DecodeTables } from '#src/cpu/interp/decode-block.js';
-import type { Entry } from '#src/cpu/isa/table.js';
 import * as L from '#src/cpu/state/layout.js';
+import { CPU, nothingOutside, RAM, RawCpu, UNWIND } from '../fuzz/raw-cpu.js';
 import { ANSWER, CASE, CODE, DATA, FS_BASE, GS_BASE, LIMIT_16 } from './case-format.js';
 
-const RAM = L.VCPU_AREA + L.VCPU_STRIDE;
-const CPU = L.VCPU_AREA;
 const RAM_PAGES = 0x200;
 
 /** Where the kernel's pages stand in the address space: a wild user access must not find them. */
@@ -32,58 +27,12 @@ const NULL_SEGMENT = 0x1_0000;
 
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
 
-type Wasm = Record<string, (...args: (number | bigint)[]) => number | bigint>;
-
-const UNWIND = Symbol('unwind');
-
 export class SoftRunner {
-  private readonly memory = new WebAssembly.Memory({
-    initial: (RAM >>> 16) + (RAM_PAGES >> 4),
-    maximum: 65536,
-    shared: true,
-  });
-  private readonly view = new DataView(this.memory.buffer);
-  private readonly bytes = new Uint8Array(this.memory.buffer);
-  private readonly rt: Wasm;
-  private readonly interp: Wasm;
+  private readonly cpu = new RawCpu(RAM_PAGES, nothingOutside);
+  private readonly view = this.cpu.view;
+  private readonly bytes = this.cpu.bytes;
 
-  constructor(table: readonly Entry[], tables = new DecodeTables(table)) {
-    const folder = fileURLToPath(new URL('../../cpu/', import.meta.url));
-    const compile = (name: string): WebAssembly.Module =>
-      new WebAssembly.Module(readFileSync(folder + name));
-    const cpu = new WebAssembly.Global({ value: 'i32', mutable: false }, CPU);
-    const nothing = (): number => 0;
-    const env = {
-      memory: this.memory,
-      cpu,
-      unwind(): never {
-        throw UNWIND;
-      },
-      io_in: () => -1,
-      io_out: nothing,
-      mmio_read: () => -1,
-      mmio_write: nothing,
-      apic_read: nothing,
-      apic_write: nothing,
-      msr_read: nothing,
-      msr_write: nothing,
-      interrupt_ack: () => -1,
-      clock_ns: nothing,
-      random_u32: nothing,
-    };
-    const runtime = new WebAssembly.Instance(compile('runtime/runtime.wasm'), { env });
-    this.rt = runtime.exports as Wasm;
-    const decode = createBlockDecoder(
-      tables,
-      this.memory.buffer,
-      CPU,
-      this.rt.mark_code as (a: number, b: number) => void,
-    );
-    const interp = new WebAssembly.Instance(compile('interp/interp.wasm'), {
-      env: { memory: this.memory, cpu, ...decode },
-      rt: this.rt as object,
-    });
-    this.interp = interp.exports as Wasm;
+  constructor() {
     this.setUp();
   }
 
@@ -93,11 +42,6 @@ export class SoftRunner {
 
   private setUp(): void {
     const { view } = this;
-    view.setInt32(L.VM_A20, 1, true);
-    view.setInt32(L.VM_VCPUS, 1, true);
-    for (let page = 0; page < RAM_PAGES; page++) {
-      view.setUint32(L.PHYS_MAP + page * 4, (RAM + page * 4096) | L.PHYS_READ | L.PHYS_WRITE, true);
-    }
     const NX = 1n << 63n;
     this.u64(PML4, 0x2007);
     this.u64(0x2000, 0x3007);
@@ -138,27 +82,9 @@ export class SoftRunner {
     view.setUint32(CPU + L.IDTR + 8, 0x1ff, true);
     s64(L.GDTR, KERNEL + BigInt(GDT));
     view.setUint32(CPU + L.GDTR + 8, 0x37, true);
-    this.segment(L.TR, 0x40, 0x008b, KERNEL + BigInt(TSS), 0x67);
-    this.segment(L.LDTR, 0, 0x1_0000, 0, 0);
-    for (const n of [L.FLAT, L.FLAT_SS]) this.segment(n, 0, 0xc093, 0, 0xffff_ffff);
-    view.setInt32(CPU + L.EXC_VECTOR, -1, true);
-    view.setInt32(CPU + L.DELIVERING, -1, true);
+    this.cpu.segment(L.TR, 0x40, 0x008b, KERNEL + BigInt(TSS), 0x67);
+    this.cpu.segment(L.LDTR, 0, 0x1_0000, 0, 0);
     this.bytes.fill(0xcc, RAM + CODE_PAGE, RAM + CODE_PAGE + 4096);
-    this.rt.tlb_init?.();
-  }
-
-  private segment(
-    n: number,
-    selector: number,
-    attributes: number,
-    base: bigint | number,
-    limit: number,
-  ): void {
-    const at = CPU + L.SEGMENTS + n * L.SEGMENT_SIZE;
-    this.view.setUint16(at + L.SEG_SELECTOR, selector, true);
-    this.view.setUint32(at + L.SEG_ATTRIBUTES, attributes, true);
-    this.view.setUint32(at + L.SEG_LIMIT, limit, true);
-    this.view.setBigUint64(at + L.SEG_BASE, BigInt(base), true);
   }
 
   /** Answers for `count` cases, in native.c's form. */
@@ -181,7 +107,8 @@ export class SoftRunner {
     output: DataView,
     out: number,
   ): void {
-    const { view, bytes, rt } = this;
+    const { view, bytes } = this;
+    const { rt } = this.cpu;
     const codeOffset = input.getUint32(at + CASE.codeOffset, true);
     const codeLength = input.getUint32(at + CASE.codeLength, true);
     const dataAt = RAM + DATA_PAGES + input.getUint32(at + CASE.dataOffset, true);
@@ -189,7 +116,7 @@ export class SoftRunner {
     const codeAt = RAM + CODE_PAGE + codeOffset;
     const mode = input.getUint32(at + CASE.mode, true);
     bytes.set(cases.subarray(at + CASE.code, at + CASE.code + codeLength), codeAt);
-    this.forgetCode(RAM + CODE_PAGE);
+    this.cpu.forgetCode(CODE_PAGE >>> 12, 1);
     bytes.set(cases.subarray(at + CASE.data, at + CASE.data + dataLength), dataAt);
     bytes.set(cases.subarray(at + CASE.gpr, at + CASE.gpr + 128), CPU + L.GPR);
     view.setBigUint64(CPU + L.RIP, BigInt(mode === 2 ? codeOffset : CODE + codeOffset), true);
@@ -211,7 +138,7 @@ export class SoftRunner {
       output.setUint32(out + ANSWER.trap, 0xdead_0000 | (exit & 0xff), true);
     } else {
       output.setUint32(out + ANSWER.trap, vector, true);
-      let frame = RAM + STACK_TOP - 40;
+      const frame = RAM + STACK_TOP - 40;
       if (HAS_ERROR.has(vector))
         output.setUint32(out + ANSWER.error, view.getUint32(frame - 8, true), true);
       output.setBigUint64(out + ANSWER.rip, view.getBigUint64(frame, true), true);
@@ -219,7 +146,6 @@ export class SoftRunner {
       output.setBigUint64(out + ANSWER.gpr + 32, view.getBigUint64(frame + 24, true), true);
       if (vector === 14)
         output.setBigUint64(out + ANSWER.cr2, view.getBigUint64(CPU + L.CR2, true), true);
-      frame = 0;
     }
     this.saveFpu(answers, output, out + ANSWER.fx);
     answers.set(bytes.subarray(dataAt, dataAt + dataLength), out + ANSWER.data);
@@ -229,28 +155,22 @@ export class SoftRunner {
 
   private loadSegments(mode: number): void {
     if (mode === 2) {
-      this.segment(L.CS, 0x07, 0xfb, CODE, LIMIT_16.cs);
-      this.segment(L.DS, 0x0f, 0xf3, DATA, LIMIT_16.ds);
-      this.segment(L.SS, 0x17, 0xf3, DATA, LIMIT_16.ss);
-      this.segment(L.ES, 0x1f, 0xf3, DATA, LIMIT_16.es);
+      this.cpu.segment(L.CS, 0x07, 0xfb, CODE, LIMIT_16.cs);
+      this.cpu.segment(L.DS, 0x0f, 0xf3, DATA, LIMIT_16.ds);
+      this.cpu.segment(L.SS, 0x17, 0xf3, DATA, LIMIT_16.ss);
+      this.cpu.segment(L.ES, 0x1f, 0xf3, DATA, LIMIT_16.es);
     } else {
-      this.segment(L.CS, mode ? 0x23 : 0x33, mode ? 0xc0fb : 0xa0fb, 0, 0xffff_ffff);
-      for (const n of [L.SS, L.DS, L.ES]) this.segment(n, 0x2b, 0xc0f3, 0, 0xffff_ffff);
+      this.cpu.segment(L.CS, mode ? 0x23 : 0x33, mode ? 0xc0fb : 0xa0fb, 0, 0xffff_ffff);
+      for (const n of [L.SS, L.DS, L.ES]) this.cpu.segment(n, 0x2b, 0xc0f3, 0, 0xffff_ffff);
     }
-    this.segment(L.FS, 0, NULL_SEGMENT, FS_BASE, 0);
-    this.segment(L.GS, 0, NULL_SEGMENT, GS_BASE, 0);
-  }
-
-  /** Code was written from outside: what was decoded there is no longer it. */
-  private forgetCode(place: number): void {
-    const page = L.CODE_PAGES + (place >>> 12) * L.CODE_PAGE_SIZE;
-    this.view.setInt32(page, this.view.getInt32(page, true) + 1, true);
+    this.cpu.segment(L.FS, 0, NULL_SEGMENT, FS_BASE, 0);
+    this.cpu.segment(L.GS, 0, NULL_SEGMENT, GS_BASE, 0);
   }
 
   private enter(): number {
     for (let tries = 0; tries < 100; tries++) {
       try {
-        return Number(this.interp.run!());
+        return Number(this.cpu.interp.run!());
       } catch (error) {
         if (error !== UNWIND) throw error;
       }
@@ -275,7 +195,7 @@ export class SoftRunner {
       const from = fx + 160 + i * 16;
       bytes.set(cases.subarray(from, from + 16), CPU + L.XMM + i * L.XMM_SIZE);
     }
-    this.rt.set_mxcsr!(input.getUint32(fx + 24, true));
+    this.cpu.rt.set_mxcsr!(input.getUint32(fx + 24, true));
   }
 
   private saveFpu(answers: Uint8Array, output: DataView, fx: number): void {
