@@ -46,6 +46,7 @@ type Stmt =
 
 const ALL_ONES_64 = -1n;
 
+/** Statements of one function, in order, and the values they compute. */
 export class FunctionBuilder {
   private body: Stmt[] = [];
   private readonly locals: Ty[] = [];

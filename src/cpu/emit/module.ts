@@ -62,6 +62,7 @@ export class Bytes {
   }
 }
 
+/** Type of a function. */
 export interface Signature {
   readonly params: readonly Ty[];
   readonly results: readonly Ty[];
@@ -202,6 +203,7 @@ export class WasmModule {
   }
 }
 
+/** The byte that stands for a value type in the binary format. */
 export function typeCode(ty: Ty): number {
   return TYPE_CODE[ty];
 }

@@ -2,6 +2,7 @@
 
 export type Ty = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
+/** What the builder has to know of a WebAssembly instruction. */
 export interface Opcode {
   /** Encoded opcode, prefix byte included. */
   readonly bytes: readonly number[];

@@ -360,6 +360,7 @@ export function variantOf(insn: Insn): Variant {
   };
 }
 
+/** How its handler reaches ModRM.rm: see {@link Variant}. */
 export function formOf(insn: Insn): 'reg' | 'mem' | 'flat' {
   if (!insn.memory) return 'reg';
   const flat =

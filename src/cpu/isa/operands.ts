@@ -82,6 +82,7 @@ function operandOf(text: string, variant: Variant): Operand {
   }
 }
 
+/** A variant's operands, in the order of the entry. */
 export function operandsOf(variant: Variant): Operand[] {
   return variant.entry.operands.map((text) => operandOf(text, variant));
 }
@@ -89,6 +90,7 @@ export function operandsOf(variant: Variant): Operand[] {
 /** What a ModRM or opcode field's number names in an entry. */
 export type FieldClass = 'none' | 'gpr' | 'gpr8' | 'xmm' | 'mmx' | 'number';
 
+/** Decides what the decoder's number for a field becomes in a record. */
 export function fieldClass(entry: Entry, field: 'reg' | 'rm'): FieldClass {
   const classes = field === 'reg' ? 'GVPSCD' : 'ERZWUQNF';
   const operand = entry.operands.find(

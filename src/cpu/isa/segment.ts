@@ -136,6 +136,7 @@ const bound: Semantic = (s) => {
 
 // --- descriptor tables -----------------------------------------------------------------------------
 
+/** #GP(0) outside of CPL 0. */
 export function privileged(s: Sem): void {
   s.faultIf(s.state('i32.load', L.CPL), GP, 0);
 }

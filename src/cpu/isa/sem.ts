@@ -67,6 +67,7 @@ export const GP = 13;
 
 const CF_AND_PO = 0xc000_0000 | 0;
 
+/** The builder that semantics are written with; see the rules at the top of the file. */
 export abstract class Sem extends FunctionBuilder {
   abstract readonly variant: Variant;
   abstract readonly operands: readonly Operand[];

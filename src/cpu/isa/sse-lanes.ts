@@ -69,6 +69,7 @@ export class Lanes {
   }
 }
 
+/** Not zero where the host's arithmetic may be used: SSE_FAST in layout.ts. */
 export function fast(s: Sem): Value {
   return s.state('i32.load', L.SSE_FAST);
 }

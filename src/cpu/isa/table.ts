@@ -29,6 +29,7 @@ import type { Sem } from './sem.js';
 /** What an instruction does: statements appended to the builder. */
 export type Semantic = (s: Sem) => void;
 
+/** What an encoding needs said beyond its pattern and operands; absent: no. */
 export interface EntryOptions {
   /** Takes a LOCK prefix with a memory destination. */
   readonly lock?: boolean;
@@ -63,6 +64,7 @@ export interface EntryOptions {
   readonly memBytes?: number;
 }
 
+/** One encoding: what its definition says, taken apart. */
 export interface Entry {
   readonly index: number;
   readonly family: string;

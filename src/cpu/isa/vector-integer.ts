@@ -13,6 +13,7 @@ import {
   zero,
 } from './vector-lanes.js';
 
+/** An instruction on packed integers that has an XMM form and mostly an MMX form too. */
 export interface PackedEntry {
   /** Pattern without its mandatory prefix. */
   readonly pattern: string;

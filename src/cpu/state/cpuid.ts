@@ -10,6 +10,7 @@ export const CPUID_MAX_ENTRIES = 128;
 /** As a subleaf: the leaf does not look at ECX. */
 export const ANY_SUBLEAF = 0xffff_ffff;
 
+/** What CPUID answers to a leaf in EAX and a subleaf in ECX. */
 export interface CpuidEntry {
   readonly leaf: number;
   readonly subleaf: number;

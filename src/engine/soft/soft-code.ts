@@ -8,6 +8,7 @@ export interface SoftCode {
   instantiate(module: 'runtime' | 'interp', imports: WasmImports): WasmExports;
 }
 
+/** What the engine uses of a `WebAssembly.Memory`. */
 export interface WasmMemory {
   readonly buffer: ArrayBufferLike;
 }
@@ -34,6 +35,7 @@ export interface RuntimeExports {
   mark_code(place: number, length: number): void;
 }
 
+/** What the engine calls of interp.wasm. */
 export interface InterpExports {
   /** Runs until there is an exit; answers an EXIT_* number. */
   run(): number;

@@ -17,6 +17,7 @@ const MSR_APIC_BASE = 0x1b;
 /** Makes `run` go on for good: no budget. */
 const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
 
+/** A vCPU on the calling thread: an instance of the runtime and one of the interpreter on its state. */
 export class SoftVcpu implements Vcpu {
   private readonly state: StateView;
   private readonly records: VcpuState;

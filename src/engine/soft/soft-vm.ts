@@ -15,6 +15,7 @@ const APIC_ENABLED = 1 << 11;
 const APIC_X2 = 1 << 10;
 const SHARED_WORDS = 1024;
 
+/** The memory that all vCPUs share, its slots, and the interrupt controllers. */
 export class SoftVm implements Vm {
   readonly memory: HostMemory;
   readonly wasmMemory: WasmMemory;

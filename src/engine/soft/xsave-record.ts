@@ -29,6 +29,7 @@ const XSTATE_BV = 512;
 const MXCSR_MASK = 0xffff;
 const X87_AND_SSE = 3n;
 
+/** A vCPU's x87 and SSE state as an XSAVE area. */
 export function readXsave(state: StateView): Uint8Array {
   const area = new Uint8Array(XSAVE_BYTES);
   const out = new DataView(area.buffer);
@@ -56,6 +57,7 @@ export function readXsave(state: StateView): Uint8Array {
   return area;
 }
 
+/** The reverse; XSTATE_BV is not looked at, all of the state is there. */
 export function writeXsave(state: StateView, area: Uint8Array): void {
   const from = new DataView(area.buffer, area.byteOffset, area.byteLength);
   const status = from.getUint16(2, true);
