@@ -1,61 +1,30 @@
-import { readFileSync } from 'node:fs';
 import * as L from '#src/cpu/state/layout.js';
+import { nothingOutside, RAM, RawCpu, UNWIND } from '../fuzz/raw-cpu.js';
 
-/** Where guest-physical page 0 lies in the bare machine's memory. */
-export const RAM = L.VCPU_AREA + L.VCPU_STRIDE;
+export { RAM };
+
 export const RAM_PAGES = 64;
-
-/** The runtime left the instruction: a fault is recorded. */
-export class Unwound extends Error {}
 
 type Call = (...args: (number | bigint)[]) => number | bigint | undefined;
 
-/**
- * runtime.wasm alone, with one vCPU's area, 64 pages of RAM and no devices: ports read as their
- * own number.
- */
+/** The runtime's functions on one vCPU's state: ports read as their own number. */
 export class BareRuntime {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
   readonly written: number[] = [];
-  private readonly exports: Record<string, Call>;
+  private readonly cpu = new RawCpu(RAM_PAGES, {
+    ...nothingOutside,
+    io_in: (port) => port,
+    io_out: (_port, _size, value) => this.written.push(value),
+    clock_ns: () => 1e9,
+  });
+  readonly bytes = this.cpu.bytes;
+  readonly view = this.cpu.view;
 
   constructor() {
-    const memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
-    this.bytes = new Uint8Array(memory.buffer);
-    this.view = new DataView(memory.buffer);
-    const env = {
-      memory,
-      cpu: new WebAssembly.Global({ value: 'i32', mutable: false }, L.VCPU_AREA),
-      unwind: () => {
-        throw new Unwound();
-      },
-      io_in: (port: number) => port,
-      io_out: (_port: number, _size: number, value: number) => this.written.push(value),
-      mmio_read: () => -1,
-      mmio_write: () => {},
-      apic_read: () => 0,
-      apic_write: () => {},
-      msr_read: () => 0,
-      msr_write: () => 0,
-      interrupt_ack: () => -1,
-      clock_ns: () => 1e9,
-      random_u32: () => 4,
-    };
-    const file = new URL('../../cpu/runtime/runtime.wasm', import.meta.url);
-    const module = new WebAssembly.Module(readFileSync(file));
-    this.exports = new WebAssembly.Instance(module, { env }).exports as Record<string, Call>;
-    for (let page = 0; page < RAM_PAGES; page++) {
-      const word = (RAM + page * 0x1000) | L.PHYS_READ | L.PHYS_WRITE;
-      this.view.setUint32(L.PHYS_MAP + page * 4, word, true);
-    }
-    this.view.setUint32(L.VM_VCPUS, 1, true);
-    this.view.setUint32(L.VM_A20, 1, true);
     this.reset('flat');
   }
 
   call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
-    const found = this.exports[name];
+    const found = this.cpu.rt[name] as Call | undefined;
     if (!found) throw new Error(`runtime.wasm does not export ${name}`);
     return found(...args);
   }
@@ -67,7 +36,7 @@ export class BareRuntime {
     try {
       run();
     } catch (error) {
-      if (!(error instanceof Unwound)) throw error;
+      if (error !== UNWIND) throw error;
     }
     return this.view.getInt32(L.VCPU_AREA + L.EXC_VECTOR, true);
   }
