@@ -34,7 +34,7 @@ const EVERY = ['NP', '66', 'F3', 'F2'];
  * in the table, wider than the instructions where that is shorter. [SDM 2, opcode maps in appendix A]
  */
 const HOST_ONLY: readonly string[] = [
-  // VMX, SGX, TSX, protection keys, user interrupts, SERIALIZE and others in group 7.
+  // VMX, SVM, SGX, TSX, protection keys, user interrupts, SERIALIZE and others in group 7.
   // And SVM's: KVM answers VMMCALL on any processor, by rewriting it.
   ...['C0+i', 'C8+i', 'D0+i', 'D8+i', 'E8+i', 'F8+i'].map((modrm) => `0F 01 ${modrm}`),
   '0F 01 /5', // RSTORSSP

@@ -27,6 +27,12 @@ interface Form {
   readonly mode: Mode;
 }
 
+interface Disagreement {
+  readonly i: number;
+  readonly name: string;
+  readonly text: string;
+}
+
 test('the soft engine does what the host CPU does', async (t) => {
   const oracle = buildOracle();
   if ('missing' in oracle) {
@@ -58,8 +64,25 @@ test('the soft engine does what the host CPU does', async (t) => {
   const runner = new SoftRunner();
   const bad = new Map<string, string[]>();
   let differences = 0;
+  let passing = 0;
   let next = 0;
   let done = 0;
+  const disagreements = async (cases: Uint8Array): Promise<Disagreement[]> => {
+    const count = cases.length / CASE.size;
+    const found: Disagreement[] = [];
+    if (count === 0) return found;
+    const answers = askOracle(oracle.path, cases);
+    const mine = runner.run(cases, count);
+    const theirs = await answers;
+    for (let i = 0; i < count; i++) {
+      const entry = maker.entryOfCase(cases, i);
+      const text = difference(entry, cases, mine, theirs, i);
+      if (!text) continue;
+      const name = entry ? `${entry.mnemonic} (${entry.pattern})` : 'no instruction';
+      found.push({ i, name, text: `${text}\n    ${describe(cases, i)}` });
+    }
+    return found;
+  };
   while (done < wanted) {
     const count = Math.min(BATCH, wanted - done);
     const cases = new Uint8Array(count * CASE.size);
@@ -69,21 +92,21 @@ test('the soft engine does what the host CPU does', async (t) => {
       const { entry, mode } = forms[next++ % forms.length]!;
       maker.make(bytes ? null : entry, mode, random, view, i * CASE.size);
     }
-    const answers = askOracle(oracle.path, cases);
-    const mine = runner.run(cases, count);
-    const theirs = await answers;
-    for (let i = 0; i < count; i++) {
-      const entry = maker.entryOfCase(cases, i);
-      const found = difference(entry, cases, mine, theirs, i);
-      if (!found) continue;
-      differences++;
-      const name = entry ? `${entry.mnemonic} (${entry.pattern})` : 'no instruction';
+    const suspects = (await disagreements(cases)).map(({ i }) =>
+      cases.subarray(i * CASE.size, (i + 1) * CASE.size),
+    );
+    // Hosts are disturbed at times, by what runs them or by another case: asked again, they agree.
+    const again = await disagreements(Buffer.concat(suspects));
+    passing += suspects.length - again.length;
+    differences += again.length;
+    for (const { name, text } of again) {
       const list = bad.get(name) ?? [];
-      if (list.push(`${found}\n    ${describe(cases, i)}`) === 1) bad.set(name, list);
+      if (list.push(text) === 1) bad.set(name, list);
     }
     done += count;
   }
   t.diagnostic(`${done} cases of ${forms.length} encodings, ${differences} differences`);
+  if (passing > 0) t.diagnostic(`${passing} more did not come again`);
   const shown = [...bad].slice(0, SHOWN).map(([name, [first, ...more]]) => {
     return `${name}, ${more.length + 1} times: ${first}`;
   });
