@@ -8,7 +8,7 @@ import { BLOCK_NAME, decodeLine, isInteger, translate } from '#src/cpu/jit/strai
 import * as L from '#src/cpu/state/layout.js';
 import { integer } from '../isa/cases.js';
 import { Random } from '../isa/random.js';
-import { CPU, nothingOutside, RAM, RawCpu, tables, UNWIND } from './raw-cpu.js';
+import { CPU, nothingOutside, RAM, RawCpu, tables, UNWIND } from '../isa/raw-cpu.js';
 
 const PAGES = 16;
 const CODE = 0x8000;

@@ -5,7 +5,7 @@
 import { instructionTable } from '#src/cpu/isa/index.js';
 import type { Entry } from '#src/cpu/isa/table.js';
 import * as L from '#src/cpu/state/layout.js';
-import { CPU, nothingOutside, type Outside, RAM, RawCpu, UNWIND } from './raw-cpu.js';
+import { CPU, nothingOutside, type Outside, RAM, RawCpu, UNWIND } from '../isa/raw-cpu.js';
 
 const PAGES = 16;
 /** Memory behind the guest's, which no guest can reach. */

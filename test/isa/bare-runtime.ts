@@ -1,5 +1,5 @@
 import * as L from '#src/cpu/state/layout.js';
-import { nothingOutside, RAM, RawCpu, UNWIND } from '../fuzz/raw-cpu.js';
+import { nothingOutside, RAM, RawCpu, UNWIND } from './raw-cpu.js';
 
 export { RAM };
 

@@ -1,8 +1,8 @@
 /** Runs the cases of fp-native's records (see fp-native.c) in the bare runtime and compares. */
 import * as L from '#src/cpu/state/layout.js';
-import { UNWIND } from '../fuzz/raw-cpu.js';
 import { type BareRuntime, RAM } from './bare-runtime.js';
 import { type FpInstruction, OPERAND, type Outcome } from './fp-instructions.js';
+import { UNWIND } from './raw-cpu.js';
 
 const CPU = L.VCPU_AREA;
 const XMM0 = CPU + L.XMM;

@@ -4,8 +4,8 @@
  * delivery, error codes and CR2 are under test too.
  */
 import * as L from '#src/cpu/state/layout.js';
-import { CPU, nothingOutside, RAM, RawCpu, UNWIND } from '../fuzz/raw-cpu.js';
 import { ANSWER, CASE, CODE, DATA, FS_BASE, GS_BASE, LIMIT_16 } from './case-format.js';
+import { CPU, nothingOutside, RAM, RawCpu, UNWIND } from './raw-cpu.js';
 
 const RAM_PAGES = 0x200;
 
