@@ -1,12 +1,12 @@
-// Every function that generated code or the run loop calls.
+// Every function that generated code, the engine or a test of the runtime calls.
 export { after_step, handle_events } from './events';
 export { enter_run, leave_run, lock_begin, lock_end } from './exclusive';
-export { init_cpu, reset_cpu } from './reset';
-export { raise, raise_gp0, raise_nm, raise_ss0, raise_ud, set_fault } from './fault';
+export { reset_cpu } from './reset';
+export { raise, raise_ud, set_fault } from './fault';
 export { commit, fetch_probe, probe_read, probe_rmw, probe_write } from './mmu';
 export { after_restore, read_flags, set_activity, update_debug, update_mode, write_flags } from './mode';
 export { code_written } from './physical';
-export { flush_tlb_all, flush_tlb_nonglobal, invlpg, mark_code, tlb_init } from './tlb';
+export { flush_tlb_all, flush_tlb_nonglobal, invlpg, mark_code } from './tlb';
 export { load_pdptes } from './walk';
 export {
   sse_arith, sse_comi, sse_compare, sse_convert, sse_dot, sse_from_int, sse_from_int32s,
