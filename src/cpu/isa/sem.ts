@@ -6,7 +6,8 @@
  *
  * Rules for semantics:
  * - Everything that may fault comes before the first write to a register or flag. A store may
- *   fault; once `write`, `update` or `store` on memory has returned, it has happened.
+ *   fault; once `write`, `update` or `store` on memory has returned, it has happened. Where processors
+ *   write first (POPA, stores of MMX registers) the semantic says so.
  * - Values of 8 and 16 bits are i32; on reading they are zero-extended, on writing upper bits
  *   are ignored. 32 bits are i32, 64 bits i64.
  * - Functions passed to `update` are pure: they may be built twice.
