@@ -11,7 +11,7 @@ import { run, timed } from './step.mjs';
 const generated = [
   {
     script: 'tools/gen-runtime.mjs',
-    inputs: ['src/cpu/runtime', 'dist/cpu/state', 'package-lock.json'],
+    inputs: ['src/cpu/runtime', 'dist/cpu/state', 'dist/cpu/interp/record.js', 'package-lock.json'],
     outputs: ['dist/cpu/runtime/runtime.wasm'],
   },
   {

@@ -1,13 +1,9 @@
 import { apic_read, apic_write, CPU, mmio_read, mmio_write } from './env';
 import {
   BLOCK_REC, EVENT, EVENT_RECHECK, PHYS_APIC, PHYS_DIRTY, PHYS_LOG, PHYS_MAP, PHYS_PAGES, PHYS_READ,
-  PHYS_WRITE, VM_A20,
+  PHYS_WRITE, R_REMAINING, RECORD_SIZE, VM_A20,
 } from './generated-layout';
 import { code_page, line_bits } from './tlb';
-
-/** Of interp/record.ts: a record's size, and where it says how many follow (255: it ends a block). */
-const RECORD_SIZE: u32 = 32;
-const RECORD_REMAINING: u32 = 5;
 
 /** The physical address that leaves the CPU: bit 20 is masked while the A20 gate is closed. */
 // @ts-ignore: decorator
@@ -43,7 +39,7 @@ export function before_store(place: u32, length: u32): void {
   // The block that does this may be the one that is rewritten: it ends after this instruction. The
   // word may be old; what follows a record with others after it is never the start of a block.
   const record = load<u32>(CPU, BLOCK_REC);
-  if (record && ((load<u8>(record, RECORD_REMAINING) + 1) & 0xff) > 1) store<u16>(record + RECORD_SIZE, 0);
+  if (record && ((load<u8>(record, R_REMAINING) + 1) & 0xff) > 1) store<u16>(record + RECORD_SIZE, 0);
   store<i32>(CPU, load<i32>(CPU, EVENT) | EVENT_RECHECK, EVENT);
 }
 
