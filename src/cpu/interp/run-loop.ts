@@ -15,6 +15,8 @@ const MAX_BLOCKS_PER_RUN = 1 << 20;
 /** Code in 64-bit mode has no limit to check. */
 const MODE_64 = 2;
 
+const CS_PLACE = L.SEGMENTS + L.CS * L.SEGMENT_SIZE;
+
 /** run(): EXIT_*. Comes back when the runtime says so or ICOUNT reaches ICOUNT_LIMIT. */
 export function buildRun(module: WasmModule): Bytes {
   const b = new RunBuilder(module);
@@ -55,7 +57,9 @@ class RunBuilder extends FunctionBuilder {
         () => this.set(this.rec, this.call('decode_single', [place, mode], 'i32')),
         () => this.findBlock(place, mode),
       );
-      this.if(this.eqz(this.get(this.rec)), () => this.decodeCrossing(again, linear, place, mode));
+      this.if(this.eqz(this.get(this.rec)), () =>
+        this.decodeCrossing(again, rip, linear, place, mode),
+      );
       this.checkLimit(again, rip, place, mode);
       this.enterBlock(rip);
       this.runBlock();
@@ -86,11 +90,31 @@ class RunBuilder extends FunctionBuilder {
     });
   }
 
+  /** CS's limit comes before the page: a fetch beyond it is #GP(0), whether or not a page is there. */
+  private refuseBeyondLimit(again: Label, offset: Value): void {
+    this.if(this.limited(this.load32(L.CODE_MODE)), () => {
+      this.if(this.gtU(offset, this.codeLimit()), () => {
+        this.call('set_fault', [this.i32(GP), this.i32(1), this.i32(0)], null);
+        this.br(again);
+      });
+    });
+  }
+
+  private limited(mode: Value): Value {
+    const checked = this.load32(CS_PLACE + L.SEG_CHECK);
+    return this.and(this.ne(checked, this.i32(0)), this.ne(mode, this.i32(MODE_64)));
+  }
+
+  private codeLimit(): Value {
+    return this.load('i64.load32_u', this.cpu, CS_PLACE + L.SEG_LIMIT);
+  }
+
   /** Where the next instruction stands in this memory: the last fetch's page is remembered. */
   private fetch(again: Label, rip: Value, linear: Value): Value {
     const page = this.andC(linear, -4096);
     this.if(this.ne(page, this.load64(L.CODE_TAG)), () => {
       this.store64(L.NEXT_RIP, rip);
+      this.refuseBeyondLimit(again, rip);
       const found = this.call('fetch_probe', [linear], 'i32');
       this.brIf(again, this.eqz(found));
       this.store64(L.CODE_TAG, page);
@@ -116,9 +140,10 @@ class RunBuilder extends FunctionBuilder {
   }
 
   /** The instruction goes on in the next linear page, which may fault, and may lie anywhere. */
-  private decodeCrossing(again: Label, linear: Value, place: Value, mode: Value): void {
+  private decodeCrossing(again: Label, rip: Value, linear: Value, place: Value, mode: Value): void {
     const next = this.addC(this.andC(linear, -4096), 4096);
     const wrapped = this.and(next, this.load64(L.LINEAR_MASK));
+    this.refuseBeyondLimit(again, this.add(rip, this.sub(next, linear)));
     const second = this.call('fetch_probe', [wrapped], 'i32');
     this.brIf(again, this.eqz(second));
     this.set(this.rec, this.call('decode_crossing', [place, second, mode], 'i32'));
@@ -129,11 +154,9 @@ class RunBuilder extends FunctionBuilder {
    * checked by block; a block that might run past the limit is run one instruction at a time.
    */
   private checkLimit(again: Label, rip: Value, place: Value, mode: Value): void {
-    const cs = L.SEGMENTS + L.CS * L.SEGMENT_SIZE;
-    const checked = this.load32(cs + L.SEG_CHECK);
-    this.if(this.and(this.ne(checked, this.i32(0)), this.ne(mode, this.i32(MODE_64))), () => {
+    this.if(this.limited(mode), () => {
       const { rec } = this;
-      const limit = this.load('i64.load32_u', this.cpu, cs + L.SEG_LIMIT);
+      const limit = this.codeLimit();
       const count = this.addC(this.load('i64.load8_u', this.get(rec), R.R_REMAINING), 1);
       // No instruction is longer than 15 bytes: most blocks pass without adding up their lengths.
       const furthest = this.add(rip, this.mul(count, this.i64(15)));
