@@ -16,7 +16,11 @@ const flags: FlagTable = {
 
 export const disasm: Verb = {
   summary: 'show machine code as assembly',
-  usage: () => `usage: chassis disasm [flags] FILE\n\n${describeFlags(flags)}`,
+  usage: () =>
+    `usage: chassis disasm [flags] FILE\n\n${describeFlags(flags)}\n` +
+    'Examples:\n' +
+    '  chassis disasm --hex "48 89 c3"\n' +
+    '  chassis disasm --mode 16 --offset 0x3fff0 --address 0xffff0 bios-256k.bin\n',
   async run(argv) {
     const args = parseArgs(argv, flags);
     const number = (flag: string) => {

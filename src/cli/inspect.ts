@@ -15,7 +15,10 @@ const flags: FlagTable = { ...machineFlags, json: { help: 'as JSON, for programs
 
 export const inspect: Verb = {
   summary: 'show a machine’s devices, PCI functions and memory map',
-  usage: () => `usage: chassis inspect [flags]\n\n${describeFlags(flags)}`,
+  usage: () =>
+    `usage: chassis inspect [flags]\n\n${describeFlags(flags)}\n` +
+    'Example:\n' +
+    '  chassis inspect --firmware bios-256k.bin --memory 1G --json\n',
   async run(argv) {
     const args = parseArgs(argv, flags);
     const machine = createMachine(machineConfig(args), {

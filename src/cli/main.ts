@@ -12,6 +12,8 @@ const synonyms: Readonly<Record<string, string>> = {
 
 /** The `chassis` command: runs one verb and answers the status to end with; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
+  // Traces and warnings whose reader went away do not end the guest.
+  process.stderr.on('error', () => {});
   try {
     const word = argv[0];
     if (word === undefined) {

@@ -39,6 +39,10 @@ export const run: Verb = {
   summary: 'run a machine until it powers off',
   usage: () =>
     `usage: chassis run [flags]\n\n${describeFlags(flags)}\n` +
+    'Examples:\n' +
+    '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
+    '  chassis run --firmware bios-256k.bin --debugcon seabios.log\n' +
+    '  chassis run --load saved --trace exits,ints 2>trace.log\n\n' +
     'On a terminal: Ctrl-A x ends the machine, Ctrl-A h shows the keys.\n' +
     'Ends with 0 when the guest powered off, 64 for bad usage, 65 for a bad input file, 69 when the\n' +
     'engine is not there, 70 for a bug of ours, 75 when the guest crashed its machine.\n',

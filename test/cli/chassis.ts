@@ -52,6 +52,11 @@ export class ChassisProcess {
     this.child.stdin.write(text);
   }
 
+  /** Nobody reads standard error any more. */
+  closeErrors(): void {
+    this.child.stderr.destroy();
+  }
+
   endInput(): void {
     this.child.stdin.end();
   }

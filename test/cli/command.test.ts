@@ -32,6 +32,19 @@ test('help lists the commands and each command lists its flags', async () => {
   for (const flag of ['engine', 'kernel', 'save-on-exit', 'trace']) {
     assert.match(run.out, new RegExp(`--${flag} `));
   }
+  for (const verb of ['run', 'inspect', 'disasm']) {
+    const { out } = await chassis(verb, '--help');
+    assert.match(out, new RegExp(`\nExamples?:\n  chassis ${verb} `));
+  }
+});
+
+test('a reader of traces that went away does not end the guest', async () => {
+  const bios = file('halting-bios', new Uint8Array(65536).fill(0xf4));
+  const run = new ChassisProcess(['run', '--firmware', bios, '--trace', 'exits,io']);
+  run.closeErrors();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  run.signal('SIGTERM');
+  assert.equal((await run.ended).status, 128 + 15);
 });
 
 const usage: readonly [string, RegExp, ...string[]][] = [
