@@ -38,6 +38,11 @@ test('RAM above what the engine can give names the limit', () => {
   assert.match(refused(4096 * MIB).message, /is 4 GiB, but the soft engine gives 3.5 GiB at most/);
 });
 
+test('RAM a little above the limit does not read as the limit', () => {
+  assert.match(refused(3585 * MIB).message, /is 3759144960 bytes, but .* gives 3.5 GiB at most/);
+  assert.match(refused(MIB + 1).message, /is 1048577 bytes, but/);
+});
+
 test('RAM that is no number of bytes', () => {
   for (const size of [-4096, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60, 4096.5]) refused(size);
 });

@@ -17,17 +17,24 @@ export function checkMemorySize(sizeBytes: number, limit: MemoryLimit, option = 
   const bad = (found: string, wanted: string) =>
     new LoadError('bad-memory-size', option, 'the size of guest RAM', found, wanted);
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < MIN_MEMORY_BYTES) {
-    throw bad(describe(sizeBytes), `a PC needs at least ${describe(MIN_MEMORY_BYTES)}`);
+    throw bad(exact(sizeBytes), `a PC needs at least ${describe(MIN_MEMORY_BYTES)}`);
   }
   if (sizeBytes % PAGE !== 0) {
     throw bad(`${sizeBytes} bytes (${hex(sizeBytes)})`, 'it has to be a multiple of 4 KiB pages');
   }
   if (sizeBytes > limit.maxBytes) {
     throw bad(
-      describe(sizeBytes),
+      exact(sizeBytes),
       `the ${limit.engine} engine gives ${describe(limit.maxBytes)} at most`,
     );
   }
+}
+
+/** A refused size is not rounded, or it would read as the limit that it is not. */
+function exact(sizeBytes: number): string {
+  const rounded = describe(sizeBytes);
+  const units = sizeBytes / 1024 ** Math.max(0, Math.floor(Math.log2(sizeBytes) / 10));
+  return Number.isInteger(units * 10) ? rounded : `${sizeBytes} bytes`;
 }
 
 /** A size in the largest binary unit that gives a short number. */
