@@ -12,7 +12,7 @@ export const WINDOW = 256;
 export const MODES = [0, 1, 2] as const;
 export type Mode = (typeof MODES)[number];
 /** Limits of the segments of 16-bit code. */
-export const LIMIT_16 = { cs: 0xffff, ds: 0xffff, ss: 0x2fff, es: 0x1fff } as const;
+export const LIMIT_16 = { cs: 0xfff, ds: 0xffff, ss: 0x2fff, es: 0x1fff } as const;
 
 export const CASE = {
   code: 0,

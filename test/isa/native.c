@@ -85,7 +85,7 @@ static int make_segment(int selector, uint32_t base, uint32_t limit, int is_code
 }
 
 static int make_segments(void) {
-  return make_segment(CS_16, CODE, 0xffff, 1) && make_segment(DS_16, DATA, 0xffff, 0) &&
+  return make_segment(CS_16, CODE, PAGE - 1, 1) && make_segment(DS_16, DATA, 0xffff, 0) &&
          make_segment(SS_16, DATA, 3 * PAGE - 1, 0) && make_segment(ES_16, DATA, 2 * PAGE - 1, 0);
 }
 
