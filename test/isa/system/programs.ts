@@ -307,4 +307,25 @@ export const systemPrograms: readonly SystemProgram[] = [
     ],
   },
   { name: 'reset', qemu: true, exceptions: [] },
+  {
+    name: 'interrupts',
+    qemu: true,
+    exceptions: [
+      {
+        lines: ['sti, pop ss'],
+        section: 'SDM 3A 6.8.3',
+        why: 'POP SS has a shadow of its own; QEMU ends both after it',
+      },
+      {
+        lines: ['sti, int'],
+        section: 'SDM 2B STI',
+        why: 'the interrupt is taken where INT leads; QEMU runs one more instruction there',
+      },
+      {
+        lines: ['absent gate, the error code says external', 'gate to data, external too'],
+        section: 'SDM 3A 6.13',
+        why: 'EXT is set for external events; QEMU clears it',
+      },
+    ],
+  },
 ];

@@ -1,10 +1,12 @@
 /**
- * Runs a 64 KiB ROM of this folder on the soft engine alone: a vCPU, RAM, and the few ports such a
- * program needs. Its transcript is what it writes to port 0x402.
+ * Runs a 64 KiB ROM of this folder on the soft engine alone: a vCPU with its local APIC, RAM, and the few
+ * ports such a program needs. Its transcript is what it writes to port 0x402.
  */
 import { loadSoftCode } from '#src/backend/node/soft-code.js';
-import type { Exit, InterruptModel } from '#src/engine/engine.js';
+import { ManualTimers } from '#src/device/timer.js';
+import type { Exit } from '#src/engine/engine.js';
 import { SoftEngine } from '#src/engine/soft/soft-engine.js';
+import { PcInterrupts } from '#src/machine/interrupts.js';
 
 const RAM_BYTES = 16 << 20;
 const ROM_BYTES = 0x1_0000;
@@ -24,37 +26,15 @@ export interface SystemRun {
 
 const engine = new SoftEngine(await loadSoftCode());
 
-/** A vCPU without interrupt controllers, but with the task priority that CR8 shows. */
-const noInterrupts = (words: Int32Array): InterruptModel => ({
-  acknowledge: () => -1,
-  lapicRead: (_vcpu, offset) => words[offset / 4]!,
-  lapicWrite: (_vcpu, offset, value) => {
-    words[offset / 4] = value;
-  },
-  msrRead: () => 0,
-  msrWrite: () => false,
-  getLocalApic: () => ({
-    base: 0n,
-    registers: new Uint8Array(0x400),
-    timerNs: -1,
-    tscDeadline: 0n,
-  }),
-  setLocalApic() {},
-  resetLocalApic() {},
-  setIrqLine() {},
-  sendMsi() {},
-  getIoApic: () => ({ id: 0, select: 0, redirection: [], lines: 0 }),
-  setIoApic() {},
-});
-
 export function runSystemImage(image: Uint8Array): SystemRun {
   let now = 0;
+  const clock = { nowNs: () => (now += 1000), wallMs: () => 0 };
   const vm = engine.createVm({
     memoryBytes: RAM_BYTES + ROM_BYTES,
     vcpus: 1,
-    clock: { nowNs: () => (now += 1000), wallMs: () => 0 },
+    clock,
     randomU32: () => 4,
-    interrupts: () => noInterrupts(new Int32Array(1024)),
+    interrupts: (store) => new PcInterrupts({ vcpus: 1, clock, timers: new ManualTimers(), store }),
     onAttention() {},
   });
   const { bytes, start } = vm.memory;
