@@ -71,19 +71,25 @@ function linear_of(at: u64): u64 {
   return flat ? at : (base + at) & 0xffff_ffff;
 }
 
-/** Raises unless `count` values of `size` bytes can be pushed. */
+/**
+ * Raises unless `count` values of `size` bytes can be pushed. Pages are asked for as the pushes go: the
+ * highest slot that cannot be written is the one that faults.
+ */
 export function stack_check(count: i32, size: i32): void {
-  if (flat) {
-    check_writable(stack_pointer - (count * size), count * size, table, FLAT_STACK);
-    return;
-  }
   let at = stack_pointer;
-  for (let n = 0; n < count; n++) {
+  for (let n = 0; n < count && !flat; n++) {
     at -= size;
     if (!inside(attributes, limit, at & mask, size)) raise(SS_FAULT, 1, error);
   }
-  check_writable(linear_of((stack_pointer - size) & mask), size, table, FLAT_STACK);
-  check_writable(linear_of(at & mask), size, table, FLAT_STACK);
+  at = stack_pointer;
+  let page: u64 = -1;
+  for (let n = 0; n < count; n++) {
+    at -= size;
+    const linear = linear_of(at & mask);
+    if (linear >> 12 == page && (linear + size - 1) >> 12 == page) continue;
+    check_writable(linear, size, table, FLAT_STACK);
+    page = linear >> 12;
+  }
 }
 
 /** Pushes; checked by stack_check before. */
