@@ -14,6 +14,8 @@
 .set PAE_PT0, 0x108000
 .set PAE_PT1, 0x109000
 .set PAE_PT2, 0x10a000
+.set PD2, 0x10c000
+.set PT4, 0x10d000
 .set PHYS, 0x110000
 # The pages that the tests use: page n leads to PHYS + n * 0x1000.
 .set T, 0x800000
@@ -411,6 +413,80 @@ KERNEL "present without invalidation"
   invlpg T
 END
 
+SAY "-- double faults and tasks"
+  call make_tables
+  movb $0x85, idt + 8*8 + 5
+  movw $TSS2, idt + 8*8 + 2
+.macro DOUBLE name, esp0, insn
+  movb $0x89, gdt + TSS2 + 5
+  movl $PD, tss2 + 28
+  movl $double_fault, tss2 + 32
+  movl $0x2, tss2 + 36
+  movl $0xc800, tss2 + 56
+  movl $\esp0, tss + 4
+USER "double, \name"
+  \insn
+END
+  clts
+  movl $MON_TOP, tss + 4
+.endm
+  movw $ABSENT_CODE, idt + 14*8 + 2
+DOUBLE "pf and np", MON_TOP, "mov T, %ecx"
+  movw $KCS, idt + 14*8 + 2
+DOUBLE "pf and pf", RO_SUP, "mov RO_SUP, %ecx"
+DOUBLE "pf and pf across", RW_SUP + 8, "mov RO_SUP, %ecx"
+DOUBLE "gp and pf and pf", T + 0x800, "hlt"
+DOUBLE "ud and pf and pf", T + 0x800, "ud2"
+DOUBLE "int and pf and pf", T + 0x800, "int $0x31"
+  movw $KCS, idt + 8*8 + 2
+  movb $0x8e, idt + 8*8 + 5
+  # A task with tables of its own: there T leads to another page.
+  mov $PD, %esi
+  mov $PD2, %edi
+  mov $0x400, %ecx
+  rep movsl
+  mov $PT2, %esi
+  mov $PT4, %edi
+  mov $0x400, %ecx
+  rep movsl
+  movl $PT4 + 7, PD2 + 8
+  movl $PHYS + 0x5003, PT4 + 8
+  movl $0x55555555, PHYS + 0x5020
+  movl $0x11111111, PHYS + 0x1020
+  movl $PD, tss + 28
+KERNEL "a task with tables of its own"
+  movl $PD2, tss2 + 28
+  movl $1f, tss2 + 32
+  mov RO_SUP + 0x20, %eax
+  mov %eax, 0xc200
+  lcall $TSS2, $0
+  mov RO_SUP + 0x20, %edx
+  mov %cr3, %esi
+  jmp 2f
+1: mov RO_SUP + 0x20, %ecx
+  mov %ecx, 0xc204
+  mov %cr3, %ecx
+  mov %ecx, 0xc208
+  iret
+2: mov 0xc200, %eax
+  mov 0xc204, %ebx
+  mov 0xc208, %ecx
+END
+  clts
+  mov $PD, %eax
+  mov %eax, %cr3
+  movb $0x89, gdt + TSS2 + 5
+KERNEL "a task with its tss in an absent page is refused before anything"
+  movw $T & 0xffff, gdt + TSS2 + 2
+  movb $T >> 16, gdt + TSS2 + 4
+  ljmp $TSS2, $0
+END
+KERNEL "and we are still here"
+  str %eax
+  mov %cr0, %ecx
+  and $8, %ecx
+END
+
 SAY "-- pse"
   call make_tables
 KERNEL "ps without pse is a table"
@@ -522,6 +598,15 @@ END
 
 sysenter_target:
 task2: hlt
+# The task of double faults: error code, CR2, and where the one that failed stood.
+double_fault:
+  pop %eax
+  mov %cr2, %ecx
+  mov tss + 32, %ebx
+  sub V_START, %ebx
+  mov tss + 56, %edx
+  mov tss + 76, %esi
+  int $0x31
 
 # 32-bit tables.
 make_tables:
