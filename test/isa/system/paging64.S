@@ -178,6 +178,26 @@ CASE "smap, string"
 END
 CLEAR_CR4 0x200000
 
+SAY "-- stacks of handlers"
+  movb $3, idt + 14*16 + 4
+  movq $T + 0x800, tss + 4
+USER "gp on an absent stack"
+  hlt
+END
+  movq $T + 0x5010, tss + 4
+  movl $PHYS + 0x5003, PT + 40
+  RELOAD
+USER "gp across into a user page", 0x3002
+  hlt
+END
+  movl $PHYS + 0x4001, PT + 32
+  RELOAD
+USER "gp across into a read-only page"
+  hlt
+END
+  movq $MON_TOP, tss + 4
+  movb $0, idt + 14*16 + 4
+
 SAY "-- pcid"
   SET_CR4 0x20000
 CASE "pages of two pcids"
