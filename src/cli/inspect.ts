@@ -2,7 +2,7 @@ import { noChar } from '../backend/char/char.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
-import { createMachine } from '../machine/create-machine.js';
+import { buildMachine } from '../machine/create-machine.js';
 import type { Inspection } from '../machine/inspect.js';
 import { describeFlags, type FlagTable, parseArgs } from './args.js';
 import { openEngine } from './engines.js';
@@ -18,10 +18,10 @@ export const inspect: Verb = {
   usage: () =>
     `usage: chassis inspect [flags]\n\n${describeFlags(flags)}\n` +
     'Example:\n' +
-    '  chassis inspect --firmware bios-256k.bin --memory 1G --json\n',
+    '  chassis inspect --memory 1G --json\n',
   async run(argv) {
     const args = parseArgs(argv, flags);
-    const machine = createMachine(machineConfig(args), {
+    const machine = buildMachine(machineConfig(args), {
       engine: await openEngine(engineChoice(args)),
       clock: new HostClock(),
       schedule: hostSchedule,

@@ -36,11 +36,12 @@ export interface EngineLimits {
   readonly maxMemoryBytes: number;
 }
 
+const bad = (field: string, found: string, wanted: string): never => {
+  throw new MachineError('bad-config', `${field}: found ${found}, wanted ${wanted}`);
+};
+
 /** Throws {@link MachineError} or LoadError naming the first flag or file that is wrong. */
 export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
-  const bad = (field: string, found: string, wanted: string): never => {
-    throw new MachineError('bad-config', `${field}: found ${found}, wanted ${wanted}`);
-  };
   if (config.machine !== 'pc') bad('--machine', `"${config.machine}"`, '"pc"');
   const { cpus, memoryBytes } = config;
   if (!Number.isInteger(cpus) || cpus < 1) bad('--cpus', String(cpus), 'a whole number from 1');
@@ -52,8 +53,6 @@ export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
   }
   checkMemorySize(memoryBytes, { engine: limits.name, maxBytes: limits.maxMemoryBytes });
   if (config.kernel === undefined) {
-    if (config.firmware === undefined)
-      bad('--kernel, --firmware', 'neither', 'one of them or both');
     if (config.initrd !== undefined) bad('--initrd', `"${config.initrd.name}"`, '--kernel with it');
     if (config.append !== undefined) bad('--append', `"${config.append}"`, '--kernel with it');
   }
@@ -61,5 +60,12 @@ export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
   checkDevices(config.devices);
   for (const kind of config.trace) {
     if (!traceKinds.includes(kind)) bad('--trace', `"${kind}"`, traceKinds.join(', '));
+  }
+}
+
+/** A machine that is to run needs a first instruction; one that is only looked at does not. */
+export function checkBoots(config: MachineConfig): void {
+  if (config.kernel === undefined && config.firmware === undefined) {
+    bad('--kernel, --firmware', 'neither', 'one of them or both');
   }
 }

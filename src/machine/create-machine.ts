@@ -1,6 +1,6 @@
 import { ramLayout } from '../firmware/e820.js';
 import { prepareBoot } from './boot.js';
-import { checkConfig, type MachineConfig } from './config.js';
+import { checkBoots, checkConfig, type MachineConfig } from './config.js';
 import type { HostServices, Machine } from './machine.js';
 import { PcMachine } from './pc-machine.js';
 
@@ -9,12 +9,13 @@ import { PcMachine } from './pc-machine.js';
  * mend, EngineError for what the host lacks.
  */
 export function createMachine(config: MachineConfig, host: HostServices): Machine {
+  checkBoots(config);
   const machine = buildMachine(config, host);
   machine.powerOn();
   return machine;
 }
 
-/** A machine without its first instruction: for a snapshot to be restored into. */
+/** A machine without its first instruction: for a snapshot to be restored into, or to be looked at. */
 export function buildMachine(config: MachineConfig, host: HostServices): PcMachine {
   const { engine } = host;
   checkConfig(config, engine);

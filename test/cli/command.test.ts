@@ -138,6 +138,13 @@ for (const [what, message, args] of badInput) {
   });
 }
 
+test('inspect shows a board that has nothing to boot', async () => {
+  const { status, out } = await chassis('inspect', '--memory', '64M');
+  assert.equal(status, 0);
+  assert.match(out, /64 MiB of RAM/);
+  assert.match(out, /8086:1237 .* i440fx/);
+});
+
 test('inspect shows devices, PCI functions and memory, and as JSON the same', async () => {
   const bios = file('bios', new Uint8Array(65536));
   const { status, out } = await chassis('inspect', '--memory', '64M', '--firmware', bios);
