@@ -32,6 +32,11 @@ export const disasm: Verb = {
     );
     const code = readCode(args.one('hex'), args.positional);
     const offset = number('offset') ?? 0;
+    if (offset >= code.length) {
+      throw usageError(
+        `--offset: found ${offset}, wanted less than the ${code.length} bytes there are`,
+      );
+    }
     const bytes = code.subarray(offset, offset + (number('length') ?? code.length));
     const address = number('address') ?? offset;
     process.stdout.write(listing(bytes, mode as 0 | 1 | 2, address));

@@ -138,6 +138,12 @@ for (const [what, message, args] of badInput) {
   });
 }
 
+test('disasm beyond the end of its bytes is a usage error', async () => {
+  const { status, err } = await chassis('disasm', '--hex', '90 90', '--offset', '2');
+  assert.equal(status, 64);
+  assert.match(err, /--offset: found 2, wanted less than the 2 bytes/);
+});
+
 test('inspect shows a board that has nothing to boot', async () => {
   const { status, out } = await chassis('inspect', '--memory', '64M');
   assert.equal(status, 0);
