@@ -1,7 +1,8 @@
 /** Addition, subtraction, logic, comparison, exchange-and-compute. [SDM 2A, 2B] */
 import type { Value } from '../emit/function-builder.js';
-import { type Operand, RAX, RBX, RCX, RDX, type Sem } from './sem.js';
-import type { Define, Family, Semantic } from './table.js';
+import { ACCESS_WRITE } from '../state/layout.js';
+import { GP, type Operand, RAX, RBX, RCX, RDX, type Sem } from './sem.js';
+import { type Define, type Family, opcodeText, type Semantic } from './table.js';
 
 /** dst, src -> dst with flags; `cmp` and `test` keep dst. */
 function binary(
@@ -61,18 +62,16 @@ const GROUP: readonly [string, Semantic, boolean, object][] = [
   ['cmp', cmp, false, { writes: 'OSZAPC' }],
 ];
 
-const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
-
 function group(def: Define): void {
   GROUP.forEach(([name, semantic, lock, flags], n) => {
     const base = n * 8;
     const locked = { ...flags, lock };
-    def(`${hex(base)} /r`, name, 'Eb Gb', semantic, locked);
-    def(`${hex(base + 1)} /r`, name, 'Ev Gv', semantic, locked);
-    def(`${hex(base + 2)} /r`, name, 'Gb Eb', semantic, flags);
-    def(`${hex(base + 3)} /r`, name, 'Gv Ev', semantic, flags);
-    def(hex(base + 4), name, 'AL Ib', semantic, flags);
-    def(hex(base + 5), name, 'rAX Iz', semantic, flags);
+    def(`${opcodeText(base)} /r`, name, 'Eb Gb', semantic, locked);
+    def(`${opcodeText(base + 1)} /r`, name, 'Ev Gv', semantic, locked);
+    def(`${opcodeText(base + 2)} /r`, name, 'Gb Eb', semantic, flags);
+    def(`${opcodeText(base + 3)} /r`, name, 'Gv Ev', semantic, flags);
+    def(opcodeText(base + 4), name, 'AL Ib', semantic, flags);
+    def(opcodeText(base + 5), name, 'rAX Iz', semantic, flags);
     def(`80 /${n}`, name, 'Eb Ib', semantic, locked);
     def(`81 /${n}`, name, 'Ev Iz', semantic, locked);
     def(`82 /${n}`, name, 'Eb Ib', semantic, { ...locked, mode: 'legacy' });
@@ -158,10 +157,10 @@ const cmpxchg8b: Semantic = (s) => {
 };
 
 const cmpxchg16b: Semantic = (s) => {
-  const segment = s.segment();
-  const linear = s.linear(s.flat ? null : segment, s.effectiveAddress(), 16, 1);
-  s.faultIf(s.ne(s.andC(s.wrap(linear), 15), s.i32(0)), 13, 0);
-  const pointer = s.pointerAt(linear, s.flat ? null : segment, 16, 1, true);
+  const segment = s.operandSegment();
+  const linear = s.linear(segment, s.effectiveAddress(), 16, ACCESS_WRITE);
+  s.faultIf(s.ne(s.andC(s.wrap(linear), 15), s.i32(0)), GP, 0);
+  const pointer = s.pointerAt(linear, segment, 16, ACCESS_WRITE, true);
   // No 128-bit atomic exists: all other vCPUs stand still meanwhile.
   if (s.variant.lock) s.call('lock_begin', [], null);
   const low = s.load('i64.load', pointer);

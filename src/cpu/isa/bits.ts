@@ -2,7 +2,7 @@
 import type { Value } from '../emit/function-builder.js';
 import type { Bits, Operand, Sem } from './sem.js';
 import { DE, RAX } from './sem.js';
-import type { Family, Semantic } from './table.js';
+import { type Family, opcodeText, type Semantic } from './table.js';
 
 type Change = (s: Sem, a: Value, mask: Value) => Value;
 
@@ -47,7 +47,7 @@ function bitString(
   if (change) {
     const { old } = s.updateAt(address, operand, (a) => change(s, a, mask));
     s.setCarry(take(old));
-  } else s.setCarry(take(s.loadAt(s.flat ? null : s.segment(), address, bits)));
+  } else s.setCarry(take(s.loadAt(s.operandSegment(), address, bits)));
 }
 
 /** BSF and BSR: a source of 0 sets ZF and leaves the destination (as processors do). */
@@ -92,8 +92,6 @@ const popcnt: Semantic = (s) => {
   s.write(dst, result);
   s.unpackFlags(s.shlC(s.eqz(result), 6));
 };
-
-const hex = (n: number): string => n.toString(16).toUpperCase();
 
 // --- decimal adjustments: 16- and 32-bit code only, rare enough to be plain -------------------------
 
@@ -157,7 +155,7 @@ export const bitOps: Family = (def) => {
   ] as const;
   for (const [name, change, opcode, reg] of kinds) {
     const options = { ...flags, lock: change !== KEEP };
-    def(`0F ${hex(opcode)} /r`, name, 'Ev Gv', bitTest(change), options);
+    def(`0F ${opcodeText(opcode)} /r`, name, 'Ev Gv', bitTest(change), options);
     def(`0F BA /${reg}`, name, 'Ev Ib', bitTest(change), options);
   }
   const scans = { writes: 'Z', undefined: 'OSAPC' };

@@ -1,7 +1,7 @@
 /** Near branches, calls, returns and loops. [SDM 2A, 2B] Far ones are in system.ts. */
 import type { Value } from '../emit/function-builder.js';
 import { type Operand, RCX, RSP, type Sem } from './sem.js';
-import type { Family, Semantic } from './table.js';
+import { CONDITION_NAMES, type Family, opcodeText, type Semantic } from './table.js';
 
 const jmpRelative: Semantic = (s) => s.jump(s.branchTarget());
 
@@ -65,15 +65,12 @@ function loop(condition: ((s: Sem) => Value) | null): Semantic {
   };
 }
 
-const CONDITIONS = 'o no b ae e ne be a s ns p np l ge le g'.split(' ');
-const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
-
 export const branches: Family = (def) => {
   const near = { size64: 'always', ends: true } as const;
-  CONDITIONS.forEach((name, code) => {
+  CONDITION_NAMES.forEach((name, code) => {
     const options = { size64: 'always', reads: 'OSZPC' } as const;
-    def(hex(0x70 + code), `j${name}`, 'Jb', jcc(code), { ...options, sizes: [16, 32, 64] });
-    def(`0F ${hex(0x80 + code)}`, `j${name}`, 'Jz', jcc(code), options);
+    def(opcodeText(0x70 + code), `j${name}`, 'Jb', jcc(code), { ...options, sizes: [16, 32, 64] });
+    def(`0F ${opcodeText(0x80 + code)}`, `j${name}`, 'Jz', jcc(code), options);
   });
   const bySize = { sizes: [16, 32, 64] } as const;
   def('EB', 'jmp', 'Jb', jmpRelative, { ...near, ...bySize });

@@ -2,7 +2,7 @@
 import type { Value } from '../emit/function-builder.js';
 import * as L from '../state/layout.js';
 import { type Bits, type Operand, RAX, RBP, RBX, RDX, RSP, type Sem } from './sem.js';
-import type { Family, Semantic } from './table.js';
+import { CONDITION_NAMES, type Family, opcodeText, type Semantic } from './table.js';
 
 const mov: Semantic = (s) => {
   const [dst, src] = s.operands as [Operand, Operand];
@@ -105,7 +105,7 @@ const pop: Semantic = (s) => {
   const address = s.effectiveAddress();
   const moved = s.readGpr(RSP, 64);
   s.writeGpr(RSP, 64, sp);
-  s.storeAt(s.flat ? null : s.segment(), address, s.size, value);
+  s.storeAt(s.operandSegment(), address, s.size, value);
   s.writeGpr(RSP, 64, moved);
 };
 
@@ -174,9 +174,6 @@ const leave: Semantic = (s) => {
   s.writeGpr(RBP, s.size, value);
 };
 
-const CONDITIONS = 'o no b ae e ne be a s ns p np l ge le g'.split(' ');
-const hex = (n: number): string => n.toString(16).toUpperCase().padStart(2, '0');
-
 export const move: Family = (def) => {
   def('88 /r', 'mov', 'Eb Gb', mov);
   def('89 /r', 'mov', 'Ev Gv', mov);
@@ -207,9 +204,9 @@ export const move: Family = (def) => {
   def('0F C8+r', 'bswap', 'Zv', bswap);
   def('0F 38 F0 /r', 'movbe', 'Gv Mv', movbe, { feature: 'MOVBE' });
   def('0F 38 F1 /r', 'movbe', 'Mv Gv', movbe, { feature: 'MOVBE' });
-  CONDITIONS.forEach((name, code) => {
-    def(`0F ${hex(0x40 + code)} /r`, `cmov${name}`, 'Gv Ev', cmov(code), { reads: 'OSZPC' });
-    def(`0F ${hex(0x90 + code)} /r`, `set${name}`, 'Eb', setcc(code), { reads: 'OSZPC' });
+  CONDITION_NAMES.forEach((name, code) => {
+    def(`0F ${opcodeText(0x40 + code)} /r`, `cmov${name}`, 'Gv Ev', cmov(code), { reads: 'OSZPC' });
+    def(`0F ${opcodeText(0x90 + code)} /r`, `set${name}`, 'Eb', setcc(code), { reads: 'OSZPC' });
   });
   const bySize = { sizes: [16, 32, 64] } as const;
   def('98', 'cbw', '', convertA, bySize);

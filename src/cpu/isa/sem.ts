@@ -206,7 +206,7 @@ export abstract class Sem extends FunctionBuilder {
     atomic = this.variant.lock,
   ): { old: Value; result: Value } {
     const { bits } = operand;
-    const segment = this.flat ? null : this.segment();
+    const segment = this.operandSegment();
     const linear = this.linear(segment, address, bits / 8, L.ACCESS_WRITE);
     const pointer = this.pointerAt(linear, segment, bits / 8, L.ACCESS_WRITE, true);
     if (!atomic) {
@@ -288,7 +288,7 @@ export abstract class Sem extends FunctionBuilder {
 
   private vectorPointer(bytes: number, access: number): Value {
     if (bytes === 16 && !this.variant.entry.options.unaligned) {
-      const segment = this.flat ? null : this.segment();
+      const segment = this.operandSegment();
       const address = this.effectiveAddress();
       // Misalignment is found before what the segment forbids.
       const low = this.wrap(segment === null ? address : this.linearOf(segment, address));
@@ -317,9 +317,14 @@ export abstract class Sem extends FunctionBuilder {
     return this.variant.form === 'flat';
   }
 
+  /** The memory operand's segment, null where there is none to look at. */
+  operandSegment(): Value | null {
+    return this.flat ? null : this.segment();
+  }
+
   /** Pointer (i32) to the memory operand, checked for the access; a fault leaves the instruction. */
   pointer(bytes: number, access: number): Value {
-    const segment = this.flat ? null : this.segment();
+    const segment = this.operandSegment();
     const linear = this.linear(segment, this.effectiveAddress(), bytes, access);
     return this.pointerAt(linear, segment, bytes, access, false);
   }

@@ -104,6 +104,16 @@ export type Define = (
 
 export type Family = (def: Define) => void;
 
+/** An opcode byte as patterns write it. */
+export function opcodeText(byte: number): string {
+  return byte.toString(16).toUpperCase().padStart(2, '0');
+}
+
+/** Suffixes of Jcc, SETcc and CMOVcc by condition number. [SDM 1 B.1] */
+export const CONDITION_NAMES: readonly string[] = 'o no b ae e ne be a s ns p np l ge le g'.split(
+  ' ',
+);
+
 const HEX = /^[0-9A-F]{2}$/;
 
 function parse(

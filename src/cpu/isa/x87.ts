@@ -113,7 +113,7 @@ const environment =
     if (waits) waitForX87(s);
     const small = s.size === 16;
     const access = waits ? L.ACCESS_READ : L.ACCESS_WRITE;
-    const segment = s.flat ? null : s.segment();
+    const segment = s.operandSegment();
     const at = s.linear(segment, s.effectiveAddress(), small ? bytes : bytes + 14, access);
     s.rt(name, at, s.i32(small ? 1 : 0));
   };

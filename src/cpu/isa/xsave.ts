@@ -24,7 +24,7 @@ const emms: Semantic = (s) => {
 
 /** Linear address of an area in memory, its segment's limit checked. */
 function area(s: Sem, bytes: number, access: number) {
-  return s.linear(s.flat ? null : s.segment(), s.effectiveAddress(), bytes, access);
+  return s.linear(s.operandSegment(), s.effectiveAddress(), bytes, access);
 }
 
 const wide = (s: Sem) => s.i32(s.size === 64 ? 1 : 0);
