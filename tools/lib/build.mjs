@@ -68,7 +68,8 @@ async function removeOrphans() {
   for (const map of await filesBelow(join(root, 'dist'))) {
     if (!map.endsWith('.js.map')) continue;
     const inDist = relative(join(root, 'dist'), map).slice(0, -'.js.map'.length);
-    const source = inDist.startsWith(`test${sep}`) ? inDist : join('src', inDist);
+    const outsideSrc = ['test', 'examples'].some((folder) => inDist.startsWith(folder + sep));
+    const source = outsideSrc ? inDist : join('src', inDist);
     if (await exists(join(root, `${source}.ts`))) continue;
     const stem = map.slice(0, -'.js.map'.length);
     for (const end of ['.js', '.js.map', '.d.ts']) await rm(stem + end, { force: true });
