@@ -8,19 +8,35 @@ export function startGuest(command, args, limitSeconds = 600) {
   const from = performance.now();
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   let seen = '';
+  let taken = 0; // how much of `seen` the lines so far have used up
   let errors = '';
   const waiting = [];
   const check = () => {
+    const seconds = (performance.now() - from) / 1000;
     for (const entry of [...waiting]) {
-      if (!seen.includes(entry.text)) continue;
+      const found = entry.pattern ? nextLine(entry.pattern) : seen.includes(entry.text);
+      if (!found) continue;
       waiting.splice(waiting.indexOf(entry), 1);
-      entry.resolve((performance.now() - from) / 1000);
+      entry.resolve(entry.pattern ? { ...found, seconds } : seconds);
     }
+  };
+  const nextLine = (pattern) => {
+    for (let end = seen.indexOf('\n', taken); end >= 0; end = seen.indexOf('\n', taken)) {
+      const line = seen.slice(taken, end).trimEnd();
+      taken = end + 1;
+      const match = pattern.exec(line);
+      if (match) return { line, match };
+    }
+    return undefined;
   };
   const fail = (why) => {
     for (const entry of waiting.splice(0)) {
       const last = (errors || seen).trimEnd().split('\n').slice(-3).join('\n');
-      entry.reject(new Error(`${command} ${why} before "${entry.text}" was printed:\n${last}`));
+      entry.reject(
+        new Error(
+          `${command} ${why} before ${entry.pattern ?? `"${entry.text}"`} was printed:\n${last}`,
+        ),
+      );
     }
   };
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -48,6 +64,15 @@ export function startGuest(command, args, limitSeconds = 600) {
     waitFor: (text) =>
       new Promise((resolve, reject) => {
         waiting.push({ text, resolve, reject });
+        check();
+      }),
+    /**
+     * The next whole line that matches, after those taken so far: `{ line, match, seconds }`. Lines
+     * before it are dropped.
+     */
+    takeLine: (pattern) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ pattern, resolve, reject });
         check();
       }),
     type: (text) => child.stdin.write(text),

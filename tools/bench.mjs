@@ -1,6 +1,10 @@
-// `npm run bench`: tables of speed, with QEMU TCG in the same run. Arguments choose among the tables.
+// `npm run bench`: tables of speed, with QEMU TCG in the same run. Arguments choose among the tables;
+// `--json FILE` keeps what they were made from, `--node PROGRAM` runs Chassis with another Node.
+import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
+import { benchGuest, guestFlags } from '../bench/guest.mjs';
 import { benchIdle } from '../bench/idle.mjs';
 import { benchInterpBuild } from '../bench/interp-build.mjs';
 import { benchMips } from '../bench/mips.mjs';
@@ -9,34 +13,66 @@ import { ensureGuests, guestOrigins } from './lib/guests.mjs';
 import { ensureInstalled } from './lib/install.mjs';
 import { main, run, StepError, say } from './lib/step.mjs';
 
-const benches = { mips: benchMips, boot: benchBoot, idle: benchIdle, build: benchInterpBuild };
+const benches = {
+  mips: benchMips,
+  boot: benchBoot,
+  idle: benchIdle,
+  build: benchInterpBuild,
+  guest: benchGuest,
+};
+
+const flagTable = { ...guestFlags, json: { type: 'string' }, node: { type: 'string' } };
 
 await main(async () => {
-  const chosen = process.argv.slice(2);
+  const { values: flags, positionals: chosen } = readArguments();
   const unknown = chosen.find((name) => !Object.hasOwn(benches, name));
   if (unknown) throw new StepError(`no table "${unknown}"; there are ${Object.keys(benches)}`);
   await ensureInstalled();
   await build();
-  await ensureGuests();
+  await ensureGuests({ all: true });
   const qemu = await qemuVersion();
   if (!qemu) {
     say('warning: no QEMU to compare with; on Debian: apt-get install qemu-system-x86');
   }
-  console.log(`host: ${cpus().length} x ${cpus()[0]?.model}, Node ${process.version}`);
-  console.log(`qemu: ${qemu ?? 'not there'}`);
-  console.log(`kernel: ${(await guestOrigins())['vmlinuz-cloud-amd64'] ?? 'the user’s own'}`);
+  const node = flags.node ?? process.execPath;
+  const report = { machine: await machine({ qemu, node }), tables: {} };
+  for (const [what, value] of Object.entries(report.machine)) console.log(`${what}: ${value}`);
   let failed = 0;
   for (const [name, bench] of Object.entries(benches)) {
     if (chosen.length > 0 && !chosen.includes(name)) continue;
     try {
-      console.log(`\n${await bench({ qemu: qemu !== undefined })}`);
+      const result = await bench({ qemu: qemu !== undefined, flags, node });
+      console.log(`\n${result.text ?? result}`);
+      report.tables[name] = result.data ?? result;
     } catch (error) {
       failed++;
       console.log(`\n${name}: ${error.message}`);
     }
   }
+  if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
   return failed === 0 ? 0 : 1;
 });
+
+function readArguments() {
+  try {
+    return parseArgs({ options: flagTable, allowPositionals: true });
+  } catch (error) {
+    throw new StepError(`${error.message}; the flags are --${Object.keys(flagTable).join(', --')}`);
+  }
+}
+
+/** What the figures were measured on and with. */
+async function machine({ qemu, node }) {
+  const origins = await guestOrigins();
+  return {
+    host: `${cpus().length} x ${cpus()[0]?.model}`,
+    node: (await run(node, ['--version'], { quiet: true })).trim(),
+    qemu: qemu ?? 'not there',
+    kernel: origins['vmlinuz-cloud-amd64'] ?? 'the user’s own',
+    'kernel (32-bit)': origins['vmlinuz-686'] ?? 'the user’s own',
+    date: new Date().toISOString().slice(0, 10),
+  };
+}
 
 async function qemuVersion() {
   try {
