@@ -15,7 +15,10 @@ export class Value {
     readonly ty: Ty,
     readonly op: string,
     readonly args: readonly Value[],
-    /** Of a constant: its value. Of a lane or shuffle operation: the immediate. */
+    /**
+     * Of a constant: its value, signed; of an i64 a number where that is exact. Of a lane or shuffle
+     * operation: the immediate.
+     */
     readonly imm: number | bigint | readonly number[] = 0,
     readonly pure = true,
     readonly offset = 0,
@@ -42,13 +45,13 @@ type Stmt =
   | { kind: 'if'; cond: Value; taken: Stmt[]; otherwise: Stmt[] }
   | { kind: 'block' | 'loop'; label: Label; body: Stmt[] }
   | { kind: 'br'; label: Label; cond: Value | null }
+  | { kind: 'list'; body: Stmt[] }
   | { kind: 'return'; value: Value | null };
-
-const ALL_ONES_64 = -1n;
 
 /** Statements of one function, in order, and the values they compute. */
 export class FunctionBuilder {
   private body: Stmt[] = [];
+  private readonly postponed: { body: Stmt[]; build: () => void }[] = [];
   private readonly locals: Ty[] = [];
 
   constructor(
@@ -62,7 +65,12 @@ export class FunctionBuilder {
     return new Value('i32', 'const', [], value | 0);
   }
   i64(value: number | bigint): Value {
-    return new Value('i64', 'const', [], BigInt.asIntN(64, BigInt(value)));
+    if (typeof value === 'number' && Number.isSafeInteger(value)) {
+      return new Value('i64', 'const', [], value);
+    }
+    const signed = BigInt.asIntN(64, BigInt(value));
+    const exact = signed >= LEAST_EXACT && signed <= MOST_EXACT;
+    return new Value('i64', 'const', [], exact ? Number(signed) : signed);
   }
   f32(bits: number): Value {
     return this.op('f32.reinterpret_i32', this.i32(bits));
@@ -76,7 +84,8 @@ export class FunctionBuilder {
   }
   /** A constant of the given integer type. */
   c(ty: Ty, value: number | bigint): Value {
-    return ty === 'i64' ? this.i64(value) : this.i32(Number(BigInt.asIntN(32, BigInt(value))));
+    if (ty === 'i64') return this.i64(value);
+    return this.i32(typeof value === 'number' ? value : Number(BigInt.asIntN(32, value)));
   }
   param(index: number): Value {
     const value = new Value(this.params[index]!, 'local', []);
@@ -229,8 +238,16 @@ export class FunctionBuilder {
 
   // --- the end -----------------------------------------------------------------------------------
 
+  /** What `build` adds stands here, but is built when all else is known. */
+  later(build: () => void): void {
+    const body: Stmt[] = [];
+    this.body.push({ kind: 'list', body });
+    this.postponed.push({ body, build });
+  }
+
   /** The function's body: locals and instructions. The last statement must be a return. */
   finish(): Bytes {
+    for (const { body, build } of this.postponed) body.push(...this.nested(build));
     countUses(this.body);
     const code = new Bytes();
     new Writer(this, code).statements(this.body);
@@ -276,64 +293,119 @@ export class FunctionBuilder {
   }
 }
 
+/** What an integer constant is; undefined: not known. */
+function known(value: Value | undefined): number | bigint | undefined {
+  return value?.op === 'const' && typeof value.imm !== 'object' ? value.imm : undefined;
+}
+
+/** Operations that leave x where y is 0, by name without the type. */
+const NEUTRAL_ZERO = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_s', 'shr_u', 'rotl', 'rotr']);
+
 /** Folds what is known now; null where the operation must be emitted. */
 function fold(b: FunctionBuilder, name: string, args: readonly Value[]): Value | null {
-  const [x, y] = args;
-  const xc = x?.op === 'const' && typeof x.imm !== 'object' ? BigInt(x.imm) : null;
-  const yc = y?.op === 'const' && typeof y.imm !== 'object' ? BigInt(y.imm) : null;
-  const wide = name.startsWith('i64.');
-  if (!wide && !name.startsWith('i32.')) return null;
+  const x = args[0]!;
+  const y = args[1];
+  const xk = known(x);
+  if (y === undefined) return xk === undefined ? unfolded(name, x) : foldUnary(b, name, xk);
+  const yk = known(y);
+  if (yk === undefined && xk === undefined) return null;
+  if (name.charCodeAt(0) !== I || name.charCodeAt(3) !== DOT) return null;
   const op = name.slice(4);
-  const bits = wide ? 64 : 32;
-  const make = (v: bigint): Value => (wide ? b.i64(v) : b.i32(Number(BigInt.asIntN(32, v))));
+  if (yk !== undefined && xk === undefined) {
+    if (yk === 0) {
+      if (NEUTRAL_ZERO.has(op)) return x;
+      if (op === 'and' || op === 'mul') return y;
+    }
+    if (yk === -1 && op === 'and') return x;
+    if (yk === 1 && op === 'mul') return x;
+    if (op === 'add' && x.op === name && known(x.args[1]) !== undefined) {
+      // (v + m) + n
+      return b.op(name, x.args[0]!, foldBinary(b, name, op, known(x.args[1])!, yk)!);
+    }
+    return null;
+  }
+  if (yk === undefined) {
+    return xk === 0 && (op === 'add' || op === 'or' || op === 'xor') ? y : null;
+  }
+  return foldBinary(b, name, op, xk!, yk);
+}
+
+const I = 0x69;
+const DOT = 0x2e;
+const LEAST_EXACT = BigInt(Number.MIN_SAFE_INTEGER);
+const MOST_EXACT = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** Conversions of a conversion. */
+function unfolded(name: string, x: Value): Value | null {
+  if (name !== 'i32.wrap_i64') return null;
+  return x.op === 'i64.extend_i32_u' || x.op === 'i64.extend_i32_s' ? x.args[0]! : null;
+}
+
+function foldUnary(b: FunctionBuilder, name: string, value: number | bigint): Value | null {
+  switch (name) {
+    case 'i32.eqz':
+    case 'i64.eqz':
+      return b.i32(value === 0 ? 1 : 0);
+    case 'i32.wrap_i64':
+      return b.i32(Number(BigInt.asIntN(32, BigInt(value))));
+    case 'i64.extend_i32_s':
+      return b.i64(value);
+    case 'i64.extend_i32_u':
+      return b.i64((value as number) >>> 0);
+    case 'i32.extend8_s':
+      return b.i32(((value as number) << 24) >> 24);
+    case 'i32.extend16_s':
+      return b.i32(((value as number) << 16) >> 16);
+    case 'i64.extend8_s':
+      return b.i64(BigInt.asIntN(8, BigInt(value)));
+    case 'i64.extend16_s':
+      return b.i64(BigInt.asIntN(16, BigInt(value)));
+    case 'i64.extend32_s':
+      return b.i64(BigInt.asIntN(32, BigInt(value)));
+    default:
+      return null;
+  }
+}
+
+/** Both operands are known. */
+function foldBinary(
+  b: FunctionBuilder,
+  name: string,
+  op: string,
+  x: number | bigint,
+  y: number | bigint,
+): Value | null {
+  const bits = name.charCodeAt(1) === 0x36 ? 64 : 32;
+  const xs = BigInt(x);
+  const ys = BigInt(y);
+  const make = (v: bigint): Value => b.c(bits === 64 ? 'i64' : 'i32', v);
   const truth = (v: boolean): Value => b.i32(v ? 1 : 0);
-  if (args.length === 1) {
-    if (xc === null) return null;
-    if (op === 'eqz') return truth(xc === 0n);
-    if (op === 'wrap_i64') return b.i32(Number(BigInt.asIntN(32, xc)));
-    if (op === 'extend_i32_s') return b.i64(xc);
-    if (op === 'extend_i32_u') return b.i64(BigInt.asUintN(32, xc));
-    if (op === 'extend8_s') return make(BigInt.asIntN(8, xc));
-    if (op === 'extend16_s') return make(BigInt.asIntN(16, xc));
-    if (op === 'extend32_s') return make(BigInt.asIntN(32, xc));
-    return null;
-  }
-  if (yc !== null && xc === null) {
-    // Identities with a known right operand.
-    if (yc === 0n && /^(add|sub|or|xor|shl|shr_s|shr_u|rotl|rotr)$/.test(op)) return x!;
-    if (yc === 0n && (op === 'and' || op === 'mul')) return make(0n);
-    if (yc === ALL_ONES_64 && op === 'and') return x!;
-    if (yc === 1n && op === 'mul') return x!;
-    return null;
-  }
-  if (xc === 0n && yc === null && (op === 'add' || op === 'or' || op === 'xor')) return y!;
-  if (xc === null || yc === null) return null;
-  const ux = BigInt.asUintN(bits, xc);
-  const uy = BigInt.asUintN(bits, yc);
+  const ux = BigInt.asUintN(bits, xs);
+  const uy = BigInt.asUintN(bits, ys);
   const count = uy % BigInt(bits);
   switch (op) {
     case 'add':
-      return make(xc + yc);
+      return make(xs + ys);
     case 'sub':
-      return make(xc - yc);
+      return make(xs - ys);
     case 'mul':
-      return make(xc * yc);
+      return make(xs * ys);
     case 'and':
-      return make(xc & yc);
+      return make(xs & ys);
     case 'or':
-      return make(xc | yc);
+      return make(xs | ys);
     case 'xor':
-      return make(xc ^ yc);
+      return make(xs ^ ys);
     case 'shl':
-      return make(xc << count);
+      return make(xs << count);
     case 'shr_u':
       return make(ux >> count);
     case 'shr_s':
-      return make(xc >> count);
+      return make(xs >> count);
     case 'eq':
-      return truth(xc === yc);
+      return truth(xs === ys);
     case 'ne':
-      return truth(xc !== yc);
+      return truth(xs !== ys);
     case 'lt_u':
       return truth(ux < uy);
     case 'gt_u':
@@ -376,6 +448,7 @@ function countUses(body: readonly Stmt[]): void {
         break;
       case 'block':
       case 'loop':
+      case 'list':
         countUses(stmt.body);
         break;
       case 'br':
@@ -457,6 +530,9 @@ class Writer {
         this.labels.pop();
         out.byte(0x0b);
         return;
+      case 'list':
+        this.statements(stmt.body);
+        return;
       case 'br':
         if (stmt.cond) this.value(stmt.cond);
         out.byte(stmt.cond ? 0x0d : 0x0c);
@@ -513,7 +589,7 @@ class Writer {
       out.s32(value.imm as number);
     } else if (value.ty === 'i64') {
       out.byte(0x42);
-      out.s64(value.imm as bigint);
+      out.s64(value.imm as number | bigint);
     } else {
       out.raw([0xfd, 0x0c]);
       out.raw(value.imm as readonly number[]);

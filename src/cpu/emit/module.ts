@@ -34,8 +34,12 @@ export class Bytes {
     }
     this.byte(rest & 0x7f);
   }
-  s64(value: bigint): void {
-    let rest = BigInt.asIntN(64, value);
+  s64(value: number | bigint): void {
+    if (typeof value === 'number' && value === (value | 0)) {
+      this.s32(value);
+      return;
+    }
+    let rest = BigInt.asIntN(64, BigInt(value));
     while (rest < -64n || rest > 63n) {
       this.byte(Number(rest & 0x7fn) | 0x80);
       rest >>= 7n;

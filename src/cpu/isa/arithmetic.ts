@@ -38,8 +38,8 @@ function withCarry(kind: 'add' | 'sub'): Semantic {
     const bits = s.bitsOf(dst);
     const carry = bits === 64 ? s.zext64(s.flag('c')) : s.flag('c');
     const { old, result } = s.update(dst, (a) => s[kind](s[kind](a, b), carry));
-    if (kind === 'add') s.flagsAdd(bits, old, b, result);
-    else s.flagsSub(bits, old, b, result);
+    if (kind === 'add') s.flagsAdd(bits, old, b, result, true);
+    else s.flagsSub(bits, old, b, result, true);
   };
 }
 

@@ -465,33 +465,40 @@ export abstract class Sem extends FunctionBuilder {
 
   // --- flags: see FLAG_RES and FLAG_AUX in layout.ts -----------------------------------------------
 
-  private setLazy(result: Value, aux: Value): void {
+  /** The flags from here on: FLAG_RES and FLAG_AUX. */
+  protected setLazy(result: Value, aux: Value): void {
     this.setState('i64.store', L.FLAG_RES, result);
     this.setState('i32.store', L.FLAG_AUX, aux);
   }
-  private auxOfCarries(carries: Value, bits: Bits): Value {
+  protected lazyResult(): Value {
+    return this.state('i64.load', L.FLAG_RES);
+  }
+  protected lazyAux(): Value {
+    return this.state('i32.load', L.FLAG_AUX);
+  }
+  protected auxOfCarries(carries: Value, bits: Bits): Value {
     const top =
       bits === 64
         ? this.andC(this.wrap(this.shrUC(carries, 32)), CF_AND_PO)
         : this.andC(this.shlC(carries, 32 - bits), CF_AND_PO);
     return this.or(top, this.andC(this.wrap(carries), 8));
   }
-  private widen(result: Value, bits: Bits): Value {
+  protected widen(result: Value, bits: Bits): Value {
     return this.sext64(this.sext(result, bits));
   }
-  private addCarries(a: Value, b: Value, result: Value): Value {
+  protected addCarries(a: Value, b: Value, result: Value): Value {
     return this.or(this.and(a, b), this.and(this.or(a, b), this.not(result)));
   }
-  private subCarries(a: Value, b: Value, result: Value): Value {
+  protected subCarries(a: Value, b: Value, result: Value): Value {
     const notA = this.not(a);
     return this.or(this.and(notA, b), this.and(this.or(notA, b), result));
   }
-  /** All six flags of a + b (+ carry) = result. */
-  flagsAdd(bits: Bits, a: Value, b: Value, result: Value): void {
+  /** All six flags of a + b = result; `carried`: of a + b + CF. */
+  flagsAdd(bits: Bits, a: Value, b: Value, result: Value, _carried = false): void {
     this.setLazy(this.widen(result, bits), this.auxOfCarries(this.addCarries(a, b, result), bits));
   }
-  /** All six flags of a - b (- borrow) = result. */
-  flagsSub(bits: Bits, a: Value, b: Value, result: Value): void {
+  /** All six flags of a - b = result; `carried`: of a - b - CF. */
+  flagsSub(bits: Bits, a: Value, b: Value, result: Value, _carried = false): void {
     this.setLazy(this.widen(result, bits), this.auxOfCarries(this.subCarries(a, b, result), bits));
   }
   /** INC and DEC: CF stays. `b` is 1. */
@@ -501,7 +508,7 @@ export abstract class Sem extends FunctionBuilder {
       kind === 'add' ? this.addCarries(a, one, result) : this.subCarries(a, one, result);
     const aux = this.auxOfCarries(carries, bits);
     const overflow = this.andC(this.xor(aux, this.shrUC(aux, 1)), 0x4000_0000);
-    const carry = this.andC(this.state('i32.load', L.FLAG_AUX), 0x8000_0000 | 0);
+    const carry = this.shlC(this.flag('c'), 31);
     const po = this.xor(this.shrUC(carry, 1), overflow);
     this.setLazy(this.widen(result, bits), this.or(this.or(carry, po), this.andC(aux, 8)));
   }
@@ -525,8 +532,8 @@ export abstract class Sem extends FunctionBuilder {
   }
   /** CF and OF as given, the other four unchanged. */
   setCarryOverflow(carry: Value, overflow: Value): void {
-    const rest = this.andC(this.state('i32.load', L.FLAG_AUX), ~CF_AND_PO);
-    this.setState('i32.store', L.FLAG_AUX, this.or(rest, this.carryBits(carry, overflow)));
+    const rest = this.andC(this.lazyAux(), ~CF_AND_PO);
+    this.setLazy(this.lazyResult(), this.or(rest, this.carryBits(carry, overflow)));
   }
   /** CF as given, the other five unchanged. */
   setCarry(carry: Value): void {
@@ -534,8 +541,8 @@ export abstract class Sem extends FunctionBuilder {
   }
   /** One flag as i32, 0 or 1. */
   flag(name: 'c' | 'p' | 'a' | 'z' | 's' | 'o'): Value {
-    if (name === 'z') return this.eqz(this.state('i64.load', L.FLAG_RES));
-    const aux = this.state('i32.load', L.FLAG_AUX);
+    if (name === 'z') return this.eqz(this.lazyResult());
+    const aux = this.lazyAux();
     switch (name) {
       case 'c':
         return this.shrUC(aux, 31);
@@ -544,11 +551,11 @@ export abstract class Sem extends FunctionBuilder {
       case 'a':
         return this.andC(this.shrUC(aux, 3), 1);
       case 's': {
-        const sign = this.wrap(this.shrUC(this.state('i64.load', L.FLAG_RES), 63));
+        const sign = this.wrap(this.shrUC(this.lazyResult(), 63));
         return this.xor(sign, this.andC(aux, 1));
       }
       case 'p': {
-        const low = this.wrap(this.state('i64.load', L.FLAG_RES));
+        const low = this.wrap(this.lazyResult());
         const byte = this.andC(this.xor(low, this.shrUC(aux, 8)), 0xff);
         return this.xorC(this.andC(this.op('i32.popcnt', byte), 1), 1);
       }
