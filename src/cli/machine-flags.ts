@@ -10,7 +10,10 @@ import { readInput } from './host-files.js';
 
 /** The flags that say what a machine is: those of `run` and `inspect` alike. */
 export const machineFlags: FlagTable = {
-  engine: { value: 'auto|soft|kvm', help: 'what runs the instructions (auto: what works here)' },
+  engine: {
+    value: 'auto|soft|kvm',
+    help: 'what runs the instructions (auto: kvm where it works in hardware, else soft)',
+  },
   machine: { value: 'pc', help: 'the board' },
   cpus: { value: 'N', help: 'virtual CPUs (1)' },
   memory: { value: 'SIZE', help: 'guest RAM, such as 512M (the default) or 1G' },

@@ -112,8 +112,11 @@ function openSerial(args: ParsedArgs, ending: Ending): Terminal {
 async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machine> {
   const debugcon = args.one('debugcon');
   const tracing = args.has('trace');
+  const say = (sentence: string) => void process.stderr.write(`chassis: ${sentence}\n`);
+  // A script that did not ask which engine it gets is not told.
+  const asks = process.stderr.isTTY || args.one('engine') === 'auto';
   const host: HostServices = {
-    engine: await openEngine(engineChoice(args)),
+    engine: await openEngine(engineChoice(args), asks ? { say } : {}),
     clock: new HostClock(),
     schedule: hostSchedule,
     randomU32: hostRandom(),

@@ -1,4 +1,5 @@
 import { disasm } from './disasm.js';
+import { doctor } from './doctor.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { inspect } from './inspect.js';
 import { run } from './run.js';
@@ -23,4 +24,11 @@ const help: Verb = {
   },
 };
 
-export const verbs: Readonly<Record<string, Verb>> = { run, inspect, disasm, version, help };
+export const verbs: Readonly<Record<string, Verb>> = {
+  run,
+  inspect,
+  doctor,
+  disasm,
+  version,
+  help,
+};

@@ -2,17 +2,16 @@ import { readFileSync } from 'node:fs';
 import { exitStatus } from './exit-status.js';
 import type { Verb } from './verb.js';
 
-/** The version in package.json, which is the only place that has it. */
-function packageVersion(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return JSON.parse(manifest).version;
+/** package.json, which is the only place that has the version, and the Node it wants. */
+export function packageManifest(): { version: string; engines: { node: string } } {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 }
 
 export const version: Verb = {
   summary: 'print the version',
   usage: () => 'usage: chassis version\n',
   async run() {
-    process.stdout.write(`chassis ${packageVersion()}\n`);
+    process.stdout.write(`chassis ${packageManifest().version}\n`);
     return exitStatus.ok;
   },
 };
