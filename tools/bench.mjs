@@ -7,6 +7,7 @@ import { benchBoot } from '../bench/boot.mjs';
 import { benchGuest, guestFlags } from '../bench/guest.mjs';
 import { benchIdle } from '../bench/idle.mjs';
 import { benchInterpBuild } from '../bench/interp-build.mjs';
+import { benchKvm } from '../bench/kvm.mjs';
 import { benchMips } from '../bench/mips.mjs';
 import { build } from './lib/build.mjs';
 import { ensureGuests, guestOrigins } from './lib/guests.mjs';
@@ -19,6 +20,7 @@ const benches = {
   idle: benchIdle,
   build: benchInterpBuild,
   guest: benchGuest,
+  kvm: benchKvm,
 };
 
 const flagTable = { ...guestFlags, json: { type: 'string' }, node: { type: 'string' } };

@@ -1,0 +1,79 @@
+// How long a machine takes to stop and to go on: prints "pause MS" and "resume MS", a pair a round.
+// usage: node bench/kvm-pause.mjs ROUNDS [ENGINE]
+import { Worker } from 'node:worker_threads';
+import { noChar } from '#src/backend/char/char.js';
+import { HostClock } from '#src/backend/node/host-clock.js';
+import { hostSchedule } from '#src/backend/node/host-schedule.js';
+import { silentLog } from '#src/base/log.js';
+import { openEngine } from '#src/cli/engines.js';
+import { createMachine } from '#src/machine/create-machine.js';
+
+const rounds = Number(process.argv[2]);
+const engine = await openEngine(process.argv[3] ?? 'kvm');
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A machine whose firmware is only its first instructions; `onWrite` gets what they write to 0x402. */
+function machineOf(code, onWrite = () => {}) {
+  const data = new Uint8Array(0x1_0000);
+  data.set(code, 0xfff0);
+  return createMachine(
+    {
+      ...{ machine: 'pc', cpus: 1, memoryBytes: 16 << 20, devices: [], trace: [] },
+      firmware: { name: 'loop', data },
+    },
+    {
+      ...{ engine, clock: new HostClock(), schedule: hostSchedule, randomU32: () => 0 },
+      ...{ log: silentLog, serial: [noChar], debugcon: { ...noChar, write: onWrite } },
+    },
+  );
+}
+
+/** Waits, then says on its own thread what time it is: a wish that comes from outside. */
+const asker = new Worker(
+  `const { parentPort } = require('node:worker_threads');
+   parentPort.on('message', (ms) =>
+     setTimeout(() => parentPort.postMessage(process.hrtime.bigint()), ms));`,
+  { eval: true },
+);
+
+/** Milliseconds from another thread's wish until a guest that never exits has stopped. */
+async function pauseMs() {
+  const machine = machineOf([0xeb, 0xfe]); // jmp to itself
+  const running = machine.run();
+  const asked = new Promise((resolve) => asker.once('message', resolve));
+  asker.postMessage(30);
+  const from = await asked;
+  machine.stop();
+  await running;
+  const took = Number(process.hrtime.bigint() - from) / 1e6;
+  machine.close();
+  return took;
+}
+
+/** Milliseconds from `run` of a stopped machine until its guest's next output is seen. */
+async function resumeMs() {
+  let seen = () => {};
+  // mov dx, 0x402; again: out dx, al; jmp again
+  const machine = machineOf([0xba, 0x02, 0x04, 0xee, 0xeb, 0xfd], () => seen());
+  const first = machine.run();
+  await sleep(30);
+  machine.stop();
+  await first;
+  const from = performance.now();
+  const written = new Promise((resolve) => {
+    seen = () => resolve(performance.now() - from);
+  });
+  const second = machine.run();
+  const took = await written;
+  machine.stop();
+  await second;
+  machine.close();
+  return took;
+}
+
+for (let round = 0; round < rounds; round++) {
+  console.log(`pause ${(await pauseMs()).toFixed(3)}`);
+  console.log(`resume ${(await resumeMs()).toFixed(3)}`);
+}
+await asker.terminate();
