@@ -1,0 +1,200 @@
+/**
+ * Runs a program on two engines: the first as it likes, the second by the interpreter to exactly where
+ * the first stopped. There both must be the same; an interrupt may come to both.
+ */
+
+import { Decoder } from '#src/cpu/isa/decode.js';
+import { disassemble } from '#src/cpu/isa/disassemble.js';
+import { instructionTable } from '#src/cpu/isa/index.js';
+import type { VcpuRecord } from '#src/engine/records.js';
+import { Random } from '../isa/random.js';
+import { codeMode } from './decode-length.js';
+import { HANDLERS, VARS } from './program-layout.js';
+import type { Program, ProgramVm } from './program-vm.js';
+
+/** No block of the interpreter is longer: how far it may run past a budget. */
+const LONGEST_BLOCK = 64;
+/** Budgets that end within a fault's delivery, in a row, before that is a difference. */
+const MOST_RETRIES = 40;
+const STUBS_END = HANDLERS + 0x400;
+const SHOWN = 40;
+const decoder = new Decoder(instructionTable);
+
+/** An interrupt, and the count it came at. */
+interface Sent {
+  readonly at: number;
+  readonly vector: number;
+}
+
+export interface DuelResult {
+  readonly retired: number;
+  readonly stops: number;
+  readonly events: number;
+  /** How it ended. */
+  readonly end: string;
+  readonly difference: string | null;
+}
+
+export function duel(
+  program: Program,
+  first: ProgramVm,
+  second: ProgramVm,
+  budget: number,
+): DuelResult {
+  first.load(program);
+  second.load(program);
+  const random = new Random(Math.imul(program.seed + 3, 0x27d4_eb2f));
+  let stops = 0;
+  let retries = 0;
+  let end = 'budget';
+  let difference: string | null = null;
+  const sent: Sent[] = [];
+  // Where both were found the same last.
+  let same = 0;
+  while (difference === null && first.retired < budget) {
+    const exit = first.run(retries > 0 ? 1 : 1 + budgetOf(random));
+    if (exit.kind === 'intr') {
+      const there = follow(second, first.retired);
+      const here = `retired ${same} to ${first.retired}`;
+      if (there !== 'there') difference = `the second ${there}, ${here}`;
+      else if (betweenInstructions(first, second) && retries++ < MOST_RETRIES) continue;
+      else difference = compare(first, second);
+      if (difference !== null) difference += `\n  ${here}`;
+    } else {
+      end = exit.kind;
+      const last = follow(second, first.retired, exit.kind);
+      if (last !== exit.kind) difference = `${exit.kind} after ${first.retired}; second: ${last}`;
+      else difference = compare(first, second);
+      if (exit.kind === 'internal-error') difference = `${exit.message} ${exit.cause}`;
+      if (difference !== null) difference += `\n  after retired ${same}`;
+      break;
+    }
+    if (difference !== null) break;
+    retries = 0;
+    stops++;
+    same = first.retired;
+    if (random.chance(3)) {
+      const vector = 0x30 + random.below(8);
+      sent.push({ at: same, vector });
+      first.interrupt(vector);
+      second.interrupt(vector);
+    }
+  }
+  if (difference !== null) {
+    difference += `\n${trace(program, second, sent, same, first.retired)}`;
+  }
+  const events = new DataView(first.ram.buffer, first.ram.byteOffset).getUint32(VARS.logged, true);
+  return { retired: first.retired, stops, events, end, difference };
+}
+
+function budgetOf(random: Random): number {
+  return random.pick([random.below(40), random.below(500), random.below(5000), random.below(5000)]);
+}
+
+/** Takes `vm` to exactly this count, or past it to the exit that the other came to. */
+function follow(vm: ProgramVm, target: number, ending?: string): string {
+  if (ending !== undefined) {
+    const { kind } = vm.run(target - vm.retired + 1000);
+    return kind === ending && vm.retired !== target ? `${kind} after ${vm.retired}` : kind;
+  }
+  while (target - vm.retired > LONGEST_BLOCK) {
+    const { kind } = vm.run(target - vm.retired - LONGEST_BLOCK);
+    if (kind !== 'intr') return `left with ${kind} after ${vm.retired}`;
+  }
+  while (vm.retired < target) {
+    const { kind } = vm.step();
+    if (kind !== 'intr') return `left with ${kind} after ${vm.retired}`;
+  }
+  return vm.retired === target ? 'there' : `went on to ${vm.retired} for ${target}`;
+}
+
+/** A fault delivered but no instruction of its handler retired, or a repeated one half done. */
+function betweenInstructions(first: ProgramVm, second: ProgramVm): boolean {
+  const { rip } = first;
+  if (rip !== second.rip) return rip >= HANDLERS && rip < STUBS_END;
+  const counts = [first, second].map((vm) => vm.vcpu.getRecord().registers.gpr[1]);
+  return counts[0] !== counts[1] && /^rep|^movs|^stos/.test(lineAt(first, rip).text);
+}
+
+function lineAt(vm: ProgramVm, rip: number): { length: number; text: string } {
+  const mode = codeMode(vm.program.mode.width);
+  return disassemble(decoder, vm.ram, rip & 0xffff, mode, BigInt(rip));
+}
+
+/** What differs, with both values; null: nothing. */
+function compare(first: ProgramVm, second: ProgramVm): string | null {
+  const found: string[] = [];
+  if (first.retired !== second.retired) {
+    found.push(`retired: ${first.retired}, ${second.retired}`);
+  }
+  const [mine, theirs] = [first, second].map((vm) => describe(vm.vcpu.getRecord()));
+  for (const [name, value] of mine!) {
+    const other = theirs!.get(name);
+    if (value !== other) found.push(`${name}: ${value}, ${other}`);
+  }
+  if (Buffer.compare(first.ram, second.ram) !== 0) {
+    for (let at = 0; at < first.ram.length && found.length < SHOWN; at++) {
+      const [a, b] = [first.ram[at]!, second.ram[at]!];
+      if (a !== b) found.push(`byte ${at.toString(16)}: ${a.toString(16)}, ${b.toString(16)}`);
+    }
+  }
+  if (found.length === 0) return null;
+  const all = [...theirs!].map(([name, value]) => `${name}=${value}`).join(' ');
+  return `${found.slice(0, SHOWN).join('\n  ')}\n  the second: ${all}`;
+}
+
+const REGISTERS = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
+const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'];
+/** RF and shadows stand elsewhere while an instruction is about to run alone. */
+const RF = 0x1_0000n;
+
+function describe(record: VcpuRecord): Map<string, string> {
+  const { registers, system, xsave, msrs, events } = record;
+  const all = new Map<string, string>();
+  const hex = (name: string, n: bigint | number): unknown => all.set(name, n.toString(16));
+  registers.gpr.forEach((n, i) => {
+    hex(REGISTERS[i]!, n);
+  });
+  hex('rip', registers.rip);
+  hex('flags', registers.rflags & ~RF);
+  system.segments.forEach(({ selector, attributes, unusable, limit, base }, i) => {
+    all.set(SEGMENTS[i]!, [selector, attributes, unusable, limit, base].join(' '));
+  });
+  const { cr0, cr2, cr3, cr4, cr8, efer, dr, dr6, dr7, gdtr, idtr } = system;
+  for (const [name, n] of Object.entries({ cr0, cr2, cr3, cr4, cr8, efer, dr6, dr7 })) hex(name, n);
+  all.set('dr', dr.join(' '));
+  all.set('tables', [gdtr, idtr].map(({ base, limit }) => `${base} ${limit}`).join(' '));
+  for (let at = 0; at < 416; at += 16) {
+    const name = at < 32 ? `x87+${at}` : at < 160 ? `st${(at - 32) / 16}` : `xmm${(at - 160) / 16}`;
+    all.set(name, Buffer.from(xsave.subarray(at, at + 16)).toString('hex'));
+  }
+  for (const { index, value } of msrs) hex(`msr ${index.toString(16)}`, value);
+  const { exception, nmiPending, nmiBlocked, activity } = events;
+  all.set('exception', exception.pending ? String(exception.vector) : 'none');
+  all.set('events', [nmiPending, nmiBlocked, activity].join(' '));
+  return all;
+}
+
+/** What the second, stepping, runs between two counts. */
+function trace(
+  program: Program,
+  vm: ProgramVm,
+  sent: readonly Sent[],
+  from: number,
+  to: number,
+): string {
+  vm.load(program);
+  for (const { at, vector } of sent) {
+    follow(vm, at);
+    vm.interrupt(vector);
+  }
+  follow(vm, from);
+  const lines: string[] = [];
+  while (vm.retired < to + 2) {
+    const { rip } = vm;
+    lines.push(`${String(vm.retired).padStart(8)} ${rip.toString(16)}  ${lineAt(vm, rip).text}`);
+    if (lines.length > 4 * SHOWN) lines.shift();
+    if (vm.step().kind !== 'intr') break;
+  }
+  return lines.slice(-4 * SHOWN).join('\n');
+}

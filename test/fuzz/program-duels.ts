@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { loadSoftCode } from '#src/backend/node/soft-code.js';
+import { SoftEngine } from '#src/engine/soft/soft-engine.js';
+import { duel } from './program-duel.js';
+import { programModes } from './program-layout.js';
+import { makeProgram, ProgramVm } from './program-vm.js';
+
+/** Instructions of one program, at most. */
+const MOST = 60_000;
+/** Programs that one VM runs, so that what it translated does not change what comes after. */
+const PROGRAMS_PER_VM = 200;
+
+/** Compares programs for so many seconds; at a difference, says how to see it again. */
+export async function duelFor(t: TestContext, seconds: number): Promise<void> {
+  const seed = Number(process.env.CHASSIS_FUZZ_SEED ?? Date.now() & 0xfff_ffff);
+  const cases = Number(process.env.CHASSIS_FUZZ_CASES ?? Number.POSITIVE_INFINITY);
+  t.diagnostic(`seed ${seed} (CHASSIS_FUZZ_SEED repeats it, CHASSIS_FUZZ_CASES=1 only the first)`);
+  const code = await loadSoftCode();
+  const open = (): ProgramVm => new ProgramVm(new SoftEngine(code));
+  const until = performance.now() + seconds * 1000;
+  const ends = new Map<string, number>();
+  let vms: [ProgramVm, ProgramVm] | undefined;
+  let [n, retired, stops, events] = [0, 0, 0, 0];
+  for (; n < cases && performance.now() < until; n++) {
+    if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = [open(), open()];
+    const mode = programModes[(seed + n) % programModes.length]!;
+    const program = makeProgram(seed + n, mode);
+    const result = duel(program, ...vms, MOST);
+    assert.equal(result.difference, null, `seed ${seed + n} (${mode.name}): ${result.difference}`);
+    retired += result.retired;
+    stops += result.stops;
+    events += result.events;
+    const end = `${mode.name}: ${result.end}`;
+    ends.set(end, (ends.get(end) ?? 0) + 1);
+  }
+  const list = [...ends].sort().map(([what, count]) => `${what} ${count}`);
+  t.diagnostic(`${n} programs, ${retired} instructions, ${stops} stops, ${events} events`);
+  t.diagnostic(list.join(', '));
+}
