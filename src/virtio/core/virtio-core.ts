@@ -1,0 +1,318 @@
+import type { Codec } from '../../base/codec.js';
+import type { Log } from '../../base/log.js';
+import type { Dma } from '../../device/dma.js';
+import { allOnes } from '../../device/io.js';
+import { PackedQueue } from '../queue/packed-queue.js';
+import { DESCRIPTOR_BYTES } from '../queue/registers.js';
+import { guestAddress } from '../queue/ring-memory.js';
+import { SplitQueue } from '../queue/split-queue.js';
+import type { Virtqueue } from '../queue/virtqueue.js';
+import { Features } from './features.js';
+import {
+  commonFeatures,
+  deviceStatus,
+  feature,
+  interruptStatus,
+  LEGACY_PAGE,
+} from './registers.js';
+import { type CoreState, coreCodec, validSize } from './state.js';
+import type { VirtioHost, VirtioType } from './virtio-type.js';
+
+export interface CoreWiring {
+  readonly dma: Dma;
+  readonly log: Log;
+  /** Buffers of a queue were used, or (undefined) the configuration changed. */
+  interrupt(queue: number | undefined): void;
+  /** The interrupt status was read or reset. */
+  acknowledged(): void;
+}
+
+/** The registers of one queue. */
+class QueueSlot {
+  size: number;
+  enabled = false;
+  wasReset = false;
+  readonly areas = new Uint32Array(6);
+  ring: Virtqueue | undefined;
+
+  constructor(readonly maxSize: number) {
+    this.size = maxSize;
+  }
+
+  clear(): void {
+    this.ring?.close();
+    this.ring = undefined;
+    this.size = this.maxSize;
+    this.enabled = false;
+    this.wasReset = false;
+    this.areas.fill(0);
+  }
+}
+
+/**
+ * What PCI and MMIO have in common: status, features, queue registers and the life of the queues.
+ * Queue registers are frozen at DRIVER_OK, but for a queue that was reset by itself.
+ */
+export class VirtioCore<S> implements VirtioHost {
+  readonly dma: Dma;
+  readonly offered: Features;
+  readonly codec: Codec<CoreState<S>>;
+
+  // Guest-visible state.
+  private statusBits = 0;
+  private accepted = new Features(0, 0);
+  private configGeneration = 0;
+  private interrupts = 0;
+  private readonly slots: readonly QueueSlot[];
+
+  constructor(
+    readonly type: VirtioType<S>,
+    private readonly wiring: CoreWiring,
+    /** Drivers of before VIRTIO 1.0 are served too. */
+    private readonly isTransitional = false,
+  ) {
+    this.dma = wiring.dma;
+    this.offered = Features.of([...type.features, ...commonFeatures]);
+    this.slots = type.queueSizes.map((size) => new QueueSlot(size));
+    this.codec = coreCodec(type, this.offered);
+    type.attach(this);
+  }
+
+  get status(): number {
+    return this.statusBits;
+  }
+
+  get generation(): number {
+    return this.configGeneration;
+  }
+
+  get queueCount(): number {
+    return this.slots.length;
+  }
+
+  /** The registers of a queue, or undefined where there is none. */
+  slot(index: number): Readonly<QueueSlot> | undefined {
+    return this.slots[index];
+  }
+
+  queue(index: number): Virtqueue | undefined {
+    return this.slots[index]?.ring;
+  }
+
+  has(bit: number): boolean {
+    return this.accepted.has(bit);
+  }
+
+  private get runs(): boolean {
+    return (this.statusBits & deviceStatus.driverOk) !== 0;
+  }
+
+  driverFeatures(word: number): number {
+    return this.accepted.word(word);
+  }
+
+  setDriverFeatures(word: number, value: number): void {
+    // Negotiation is over once the device has agreed. [VIRTIO 2.2.1]
+    if ((this.statusBits & (deviceStatus.featuresOk | deviceStatus.driverOk)) !== 0) return;
+    this.accepted = this.accepted.withWord(word, value);
+  }
+
+  /** Status register: 0 resets, other values add bits. */
+  setStatus(value: number): void {
+    if (value === 0) {
+      this.reset();
+      return;
+    }
+    const added = value & ~this.statusBits & 0xff & ~deviceStatus.needsReset;
+    let next = this.statusBits | added;
+    if ((added & deviceStatus.featuresOk) !== 0 && !this.agrees()) next &= ~deviceStatus.featuresOk;
+    if ((added & deviceStatus.driverOk) !== 0 && !this.mayRun(next)) next &= ~deviceStatus.driverOk;
+    const starts = (next & ~this.statusBits & deviceStatus.driverOk) !== 0;
+    this.statusBits = next;
+    if (!starts) return;
+    for (const slot of this.slots) if (slot.enabled) this.open(slot);
+    // A driver may have filled queues and told of it before DRIVER_OK.
+    this.slots.forEach((_, index) => {
+      this.notified(index);
+    });
+  }
+
+  private agrees(): boolean {
+    const { accepted } = this;
+    if (!accepted.isWithin(this.offered) || !accepted.has(feature.version1)) return false;
+    return (this.type.requires ?? []).every(
+      ([bit, ...needs]) => !accepted.has(bit) || needs.some((need) => accepted.has(need)),
+    );
+  }
+
+  /** Legacy drivers do not know FEATURES_OK. [VIRTIO 3.1.2] */
+  private mayRun(status: number): boolean {
+    if ((status & deviceStatus.featuresOk) !== 0) return true;
+    if (!this.isTransitional || this.accepted.has(feature.version1)) return false;
+    this.accepted = new Features(this.accepted.low & this.offered.low, 0);
+    return true;
+  }
+
+  setQueueSize(index: number, size: number): void {
+    const slot = this.mutable(index);
+    if (slot === undefined || size > slot.maxSize) return;
+    if (validSize(size, this.accepted.has(feature.packed))) slot.size = size;
+  }
+
+  /** `word` 0 to 5: low and high half of descriptor, driver and device area. */
+  setQueueArea(index: number, word: number, value: number): void {
+    const slot = this.mutable(index);
+    if (slot !== undefined) slot.areas[word] = value;
+  }
+
+  enableQueue(index: number): void {
+    const slot = this.mutable(index);
+    if (slot === undefined) return;
+    slot.enabled = true;
+    slot.wasReset = false;
+    if (this.runs) this.open(slot);
+  }
+
+  /** VIRTIO_F_RING_RESET: this queue alone starts anew. [VIRTIO 2.6.1] */
+  resetQueue(index: number): void {
+    const slot = this.slots[index];
+    if (slot === undefined || !this.has(feature.ringReset)) return;
+    slot.clear();
+    slot.wasReset = true;
+  }
+
+  /** Legacy: all three areas by one page number; 0 takes the queue away. [VIRTIO 4.1.5.1.3] */
+  setLegacyPage(index: number, page: number): void {
+    const slot = this.slots[index];
+    if (slot === undefined) return;
+    const { size } = slot;
+    const descriptors = page * LEGACY_PAGE;
+    const driver = descriptors + size * DESCRIPTOR_BYTES;
+    const end = driver + 2 * (3 + size);
+    const device = Math.ceil(end / LEGACY_PAGE) * LEGACY_PAGE;
+    slot.clear();
+    [descriptors, driver, device].forEach((gpa, area) => {
+      slot.areas[2 * area] = gpa % 2 ** 32;
+      slot.areas[2 * area + 1] = Math.floor(gpa / 2 ** 32);
+    });
+    slot.enabled = page !== 0;
+    if (!slot.enabled) slot.clear();
+    else if (this.runs) this.open(slot);
+  }
+
+  /** The driver's doorbell; queues that are not there or not ready do not hear it. */
+  notified(index: number): void {
+    if (this.slots[index]?.ring !== undefined) this.type.notified(index);
+  }
+
+  configRead(offset: number, width: 1 | 2 | 4): number {
+    const { config } = this.type;
+    if (offset < 0 || offset + width > config.length) return allOnes(width);
+    let value = 0;
+    for (let i = width - 1; i >= 0; i--) value = value * 256 + config[offset + i]!;
+    return value;
+  }
+
+  configWrite(offset: number, width: 1 | 2 | 4, value: number): void {
+    if (offset < 0 || offset + width > this.type.config.length) return;
+    this.type.configWrite?.(offset, width, value);
+  }
+
+  configChanged(): void {
+    this.configGeneration = (this.configGeneration + 1) >>> 0;
+    if (this.runs) this.interrupt(interruptStatus.config);
+  }
+
+  private interrupt(bit: number, queue?: number): void {
+    this.interrupts |= bit;
+    this.wiring.interrupt(queue);
+  }
+
+  /** Which interrupts are pending, without taking them. */
+  get pendingInterrupts(): number {
+    return this.interrupts;
+  }
+
+  acknowledge(bits: number): void {
+    this.interrupts &= ~bits;
+    this.wiring.acknowledged();
+  }
+
+  /** A queue whose registers may be written now. */
+  private mutable(index: number): QueueSlot | undefined {
+    const slot = this.slots[index];
+    if ((this.statusBits & deviceStatus.featuresOk) === 0) return undefined;
+    return slot === undefined || slot.enabled || (this.runs && !slot.wasReset) ? undefined : slot;
+  }
+
+  private open(slot: QueueSlot): Virtqueue {
+    const index = this.slots.indexOf(slot);
+    const area = (n: number) => guestAddress(slot.areas[2 * n]!, slot.areas[2 * n + 1]!);
+    const Ring = this.has(feature.packed) ? PackedQueue : SplitQueue;
+    slot.ring = new Ring(
+      { size: slot.size, descriptors: area(0), driver: area(1), device: area(2) },
+      {
+        indirect: this.has(feature.indirect),
+        eventIdx: this.has(feature.eventIdx),
+        inOrder: this.has(feature.inOrder),
+      },
+      {
+        dma: this.dma,
+        interrupt: () => this.interrupt(interruptStatus.queue, index),
+        broken: (reason) => this.needsReset(`queue ${index}: ${reason}`),
+      },
+    );
+    return slot.ring;
+  }
+
+  /** Nothing works any more until the driver resets; the VM goes on. [VIRTIO 2.1.2] */
+  private needsReset(reason: string): void {
+    this.wiring.log.guest(`${this.type.name} needs a reset`, reason);
+    if ((this.statusBits & deviceStatus.needsReset) !== 0) return;
+    this.statusBits |= deviceStatus.needsReset;
+    this.configChanged();
+  }
+
+  reset(): void {
+    this.statusBits = 0;
+    this.accepted = new Features(0, 0);
+    this.configGeneration = 0;
+    this.interrupts = 0;
+    for (const slot of this.slots) slot.clear();
+    this.type.reset();
+    this.wiring.acknowledged();
+  }
+
+  save(): CoreState<S> {
+    return {
+      status: this.statusBits,
+      features: [this.accepted.low, this.accepted.high],
+      generation: this.configGeneration,
+      interrupts: this.interrupts,
+      queues: this.slots.map(({ size, enabled, wasReset, areas, ring }) => ({
+        size,
+        enabled,
+        wasReset,
+        areas: [...areas],
+        ring: ring === undefined ? [] : [ring.save()],
+      })),
+      type: this.type.save(),
+    };
+  }
+
+  restore(state: CoreState<S>): void {
+    this.statusBits = state.status;
+    this.accepted = new Features(state.features[0]!, state.features[1]!);
+    this.configGeneration = state.generation;
+    this.interrupts = state.interrupts;
+    state.queues.forEach(({ size, enabled, wasReset, areas, ring }, index) => {
+      const slot = this.slots[index]!;
+      slot.clear();
+      Object.assign(slot, { size, enabled, wasReset });
+      slot.areas.set(areas);
+      if (ring[0] !== undefined) this.open(slot).restore(ring[0]);
+    });
+    this.type.restore(state.type);
+    this.type.resume?.();
+  }
+}
