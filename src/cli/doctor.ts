@@ -36,7 +36,9 @@ export const doctor: Verb = {
 function describe({ engines, auto, findings, capabilities }: DoctorReport): string {
   const lines = ['engines'];
   for (const [name, { why }] of Object.entries(engines)) lines.push(`  ${name.padEnd(6)}${why}`);
-  lines.push(`  auto  takes ${auto.engine}: ${auto.why}`, '', 'this host');
+  // Why there is no kvm stands a line above already.
+  const why = engines.kvm.works ? auto.why : 'kvm does not work';
+  lines.push(`  auto  takes ${auto.engine}: ${why}`, '', 'this host');
   const width = Math.max(...findings.map(({ name }) => name.length)) + 2;
   for (const { status, name, found, fix } of findings) {
     lines.push(`  ${status.padEnd(9)}${name.padEnd(width)}${found}`);

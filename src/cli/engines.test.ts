@@ -12,7 +12,7 @@ test('auto takes soft where there is no KVM, and says why', async () => {
   const engine = await openEngine('auto', { kvmDevice: absent, say: (line) => said.push(line) });
   assert.equal(engine.name, 'soft');
   assert.equal(said.length, 1);
-  assert.match(said[0]!, /^engine soft: there is no KVM, for \/no\/such\/kvm is not there/);
+  assert.match(said[0]!, /^engine soft: KVM cannot be had: \/no\/such\/kvm is not there/);
 });
 
 test('kvm that cannot be had is one sentence that says why and what helps, with status 69', async (t) => {

@@ -42,7 +42,7 @@ export async function openEngine(choice: EngineChoice, options: OpenOptions = {}
  * does, instruction by instruction, and `soft` is many times faster at it.
  */
 export function chooseAuto(kvm: KvmReport): AutoChoice {
-  if (!kvm.usable) return { engine: 'soft', why: `there is no KVM, for ${kvm.problem}` };
+  if (!kvm.usable) return { engine: 'soft', why: `KVM cannot be had: ${kvm.problem}` };
   if (kvm.kind === 'software') return { engine: 'soft', why: slowKind(kvm) };
   return { engine: 'kvm', why: `KVM works here (${kvm.module})` };
 }
