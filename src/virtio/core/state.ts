@@ -51,9 +51,12 @@ export function coreCodec<S>(type: VirtioType<S>, offered: Features): Codec<Core
       const known = Object.values(deviceStatus).reduce((all: number, bit) => all | bit, 0);
       if ((state.status & ~known) !== 0) reader.fail(state.status, 'known status bits');
       const features = new Features(state.features[0]!, state.features[1]!);
-      if (!features.isWithin(offered)) reader.fail(state.features, 'features that were offered');
       const isPacked = features.has(feature.packed);
       const runs = (state.status & deviceStatus.driverOk) !== 0;
+      const isAgreed = runs || (state.status & deviceStatus.featuresOk) !== 0;
+      if (isAgreed && !features.isWithin(offered)) {
+        reader.fail(state.features, 'features that were offered');
+      }
       state.queues.forEach(({ size, enabled, ring }, index) => {
         const wanted = (what: string) =>
           reader.fail(`queue ${index} with ${what}`, 'a possible one');
