@@ -22,13 +22,15 @@ import type { IrqLine } from '../device/irq.js';
 import type { InlineBus, Vm } from '../engine/engine.js';
 import { PM_BASE, SCI_IRQ } from '../firmware/acpi/board.js';
 import type { RamLayout } from '../firmware/e820.js';
+import { VirtioPci } from '../virtio/pci/virtio-pci.js';
 import { BoardMemory } from './board-memory.js';
 import type { DeviceConfig, MachineConfig } from './config.js';
-import { debugExitPort } from './extra-devices.js';
+import { debugExitPort, isaDevices } from './extra-devices.js';
 import type { PcInterrupts } from './interrupts.js';
 import type { MachineClock } from './machine-clock.js';
 import { SharedLine } from './shared-line.js';
 import type { Timers } from './timers.js';
+import { type VirtioBackends, virtioDevices } from './virtio-devices.js';
 
 export interface BoardWiring {
   readonly vm: Vm;
@@ -38,6 +40,7 @@ export interface BoardWiring {
   readonly log: Log;
   readonly serial: readonly CharBackend[];
   readonly debugcon: CharBackend;
+  readonly virtio: VirtioBackends;
   /** The guest asked for a reset, of the CPU or of all: both are the same here. */
   readonly onReset: (who: string) => void;
   readonly onPowerOff: () => void;
@@ -48,6 +51,8 @@ export interface BoardWiring {
 const TIMER_GSI = 2;
 const ISA_IRQS = 16;
 const RESET_CONTROL_OFFSET = 1;
+/** Slot 2 is left to a display, as on boards that guests know. */
+const FIRST_VIRTIO_SLOT = 3;
 
 /**
  * Machine type `pc`: i440FX and PIIX with the chips of a PC on ISA. ISA interrupts go to the 8259 pair
@@ -113,10 +118,17 @@ export class PcBoard implements InlineBus {
       },
       { ioBase: PM_BASE },
     );
+    const virtio = this.virtioFunctions(piix3);
     this.pciSlots = [
       { name: this.i440fx.name, slot: 0, function: 0, face: this.i440fx.pci },
       { name: piix3.name, slot: 1, function: 0, face: piix3.pci },
       { name: this.pm.name, slot: 1, function: 3, face: this.pm.pci },
+      ...virtio.map(({ name, pci }, index) => ({
+        name,
+        slot: FIRST_VIRTIO_SLOT + index,
+        function: 0,
+        face: pci,
+      })),
     ];
     const pciHost = new PciHost(this.pciSlots, {
       read: (offset, width) =>
@@ -145,13 +157,13 @@ export class PcBoard implements InlineBus {
       new PostCode(),
       new Debugcon({ sink: byteSink(wiring.debugcon) }),
       this.fwCfg,
-      ...config.devices.map((device) => this.extra(device)),
+      ...isaDevices(config.devices).map((device) => this.extra(device)),
     ];
     for (const device of onPorts) this.ports.attach(device);
     this.ports.attachRegion(this.pm, 1, this.pm.regions[1]!.base);
     pmPorts = this.ports.attachRegion(this.pm, 0, this.pm.pmBase);
     this.mmio.attach(interrupts.ioApic);
-    this.devices = [this.i440fx, ...onPorts, piix3, this.pm];
+    this.devices = [this.i440fx, ...onPorts, piix3, this.pm, ...virtio];
   }
 
   /** Every device in the state of a reset that the CPU or the reset button asked for. */
@@ -203,6 +215,31 @@ export class PcBoard implements InlineBus {
       this.uarts.push(uart);
     });
     return this.uarts;
+  }
+
+  /** Each in a slot of its own; its BARs stand where the guest puts them. */
+  private virtioFunctions(piix3: Piix3): VirtioPci<unknown>[] {
+    const { vm, log, virtio } = this.wiring;
+    return virtioDevices(this.config.devices, virtio).map((type, index) => {
+      const places: (Attachment | undefined)[] = [];
+      const bus = (region: number) =>
+        device.regions[region]!.space === 'port' ? this.ports : this.mmio;
+      const device: VirtioPci<unknown> = new VirtioPci(
+        type,
+        {
+          dma: this.memory.physical,
+          log,
+          msi: { send: (address, data) => vm.sendMsi(address, data) },
+          intx: piix3.pciInput(FIRST_VIRTIO_SLOT + index, 1),
+          regionMoved: (region, base) => bus(region).move(places[region]!, base),
+        },
+        { name: `virtio-${type.name}${index}` },
+      );
+      device.regions.forEach((_, region) => {
+        places[region] = bus(region).attachRegion(device, region);
+      });
+      return device;
+    });
   }
 
   private extra(device: DeviceConfig): Device<unknown> {

@@ -1,4 +1,5 @@
 import type { CharBackend } from '../backend/char/char.js';
+import type { Disk } from '../backend/disk/disk.js';
 import type { Clock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import type { Engine } from '../engine/engine.js';
@@ -26,6 +27,8 @@ export interface HostServices {
   readonly serial: readonly CharBackend[];
   /** Gets what the guest writes to port 0x402. */
   readonly debugcon?: CharBackend;
+  /** Behind the `virtio-blk` devices of the configuration, in their order; who opened them closes. */
+  readonly disks?: readonly Disk[];
   /** Gets one line for each event of the kinds in `config.trace`. */
   readonly trace?: (line: string) => void;
 }
