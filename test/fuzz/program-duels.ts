@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { loadSoftCode } from '#src/backend/node/soft-code.js';
-import { SoftEngine } from '#src/engine/soft/soft-engine.js';
+import { softEngine } from '../engine/jit.js';
 import { duel } from './program-duel.js';
 import { programModes } from './program-layout.js';
 import { makeProgram, ProgramVm } from './program-vm.js';
@@ -12,18 +11,17 @@ const MOST = 60_000;
 const PROGRAMS_PER_VM = 200;
 
 /** Compares programs for so many seconds; at a difference, says how to see it again. */
-export async function duelFor(t: TestContext, seconds: number): Promise<void> {
+export function duelFor(t: TestContext, seconds: number): void {
   const seed = Number(process.env.CHASSIS_FUZZ_SEED ?? Date.now() & 0xfff_ffff);
   const cases = Number(process.env.CHASSIS_FUZZ_CASES ?? Number.POSITIVE_INFINITY);
   t.diagnostic(`seed ${seed} (CHASSIS_FUZZ_SEED repeats it, CHASSIS_FUZZ_CASES=1 only the first)`);
-  const code = await loadSoftCode();
-  const open = (): ProgramVm => new ProgramVm(new SoftEngine(code));
   const until = performance.now() + seconds * 1000;
   const ends = new Map<string, number>();
   let vms: [ProgramVm, ProgramVm] | undefined;
   let [n, retired, stops, events] = [0, 0, 0, 0];
   for (; n < cases && performance.now() < until; n++) {
-    if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = [open(), open()];
+    if (n % PROGRAMS_PER_VM === 0 || vms === undefined)
+      vms = [new ProgramVm(softEngine('on')), new ProgramVm(softEngine('off'))];
     const mode = programModes[(seed + n) % programModes.length]!;
     const program = makeProgram(seed + n, mode);
     const result = duel(program, ...vms, MOST);

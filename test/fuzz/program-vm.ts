@@ -25,20 +25,24 @@ const ABSENT = 6;
 
 export function makeProgram(seed: number, mode: P.ProgramMode): Program {
   const random = new Random(Math.imul(seed + 1, 0x2545_f491));
-  const { code, start } = randomProgram(random, mode);
-  return buildProgram(seed, mode, random, { code, start });
+  const program = buildProgram(seed, mode, randomProgram(random, mode));
+  const view = new DataView(program.ram.buffer);
+  for (let at = P.DATA; at < P.DATA + P.DATA_BYTES; at += 8) {
+    view.setBigUint64(at, integer(random), true);
+  }
+  if (mode.paging) spoilPages(view, mode, random);
+  return program;
 }
 
-function buildProgram(
+/** `code` with the handlers and tables of its mode; the seed gives the registers at the start. */
+export function buildProgram(
   seed: number,
   mode: P.ProgramMode,
-  random: Random,
   { code, start }: ProgramCode,
 ): Program {
   const ram = new Uint8Array(P.RAM_BYTES);
   const view = new DataView(ram.buffer);
   const u64 = (at: number, n: bigint | number): void => view.setBigUint64(at, BigInt(n), true);
-  for (let at = P.DATA; at < P.DATA + P.DATA_BYTES; at += 8) u64(at, integer(random));
   ram.set(code, P.CODE);
   ram.set(writeHandlers(mode), P.HANDLERS);
   view.setUint32(P.VARS.patience, 300, true);
@@ -61,29 +65,34 @@ function buildProgram(
   u64(P.GDT + (P.USER_CODE & ~7), 0x00af_fb00_0000_ffffn);
   u64(P.TSS + 4, P.HANDLER_STACK);
   u64(P.TSS + 36, P.HANDLER_STACK);
-  if (mode.paging) writeTables(view, mode, random);
+  if (mode.paging) writeTables(view, mode);
   return { seed, mode, ram, start };
 }
 
 /** Identity, the first 64 KiB once more at ALIAS, and the last table at TABLE_WINDOW. */
-function writeTables(view: DataView, { width, user }: P.ProgramMode, random: Random): void {
-  const bytes = width === 64 ? 8 : 4;
+function writeTables(view: DataView, { width, user }: P.ProgramMode): void {
   const put = (table: number, n: number, entry: number): void =>
-    view.setUint32(table + n * bytes, entry, true);
+    view.setUint32(table + n * (width / 8), entry, true);
   if (width === 64) {
     put(P.PML4, 0, (P.PML4 + 0x1000) | 7);
     put(P.PML4 + 0x1000, 0, (P.PML4 + 0x2000) | 7);
     put(P.PML4 + 0x2000, 0, P.PAGE_TABLE | 7);
   } else put(P.PML4, 0, P.PAGE_TABLE | 7);
   for (let page = 0; page < 16; page++) {
-    for (const alias of [0, P.ALIAS >>> 12]) {
-      const spare = page >= P.CODE >>> 12 && random.chance(ABSENT);
-      const flags = !spare ? 7 : random.chance(2) ? 6 : 5;
-      const global = random.chance(3) ? 0x100 : 0;
-      put(P.PAGE_TABLE, page + alias, (page << 12) | flags | global);
-    }
+    for (const alias of [0, P.ALIAS >>> 12]) put(P.PAGE_TABLE, page + alias, (page << 12) | 7);
   }
   put(P.PAGE_TABLE, P.TABLE_WINDOW >>> 12, P.PAGE_TABLE | (user ? 3 : 7));
+}
+
+/** Some pages of code and data are absent or read-only until they are used, some global. */
+function spoilPages(view: DataView, { width }: P.ProgramMode, random: Random): void {
+  for (let page = P.CODE >>> 12; page < 16; page++) {
+    for (const alias of [0, P.ALIAS >>> 12]) {
+      const at = P.PAGE_TABLE + (page + alias) * (width / 8);
+      const flags = !random.chance(ABSENT) ? 7 : random.chance(2) ? 6 : 5;
+      view.setUint32(at, (page << 12) | flags | (random.chance(3) ? 0x100 : 0), true);
+    }
+  }
 }
 
 export class ProgramVm {

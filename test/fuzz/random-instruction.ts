@@ -9,7 +9,7 @@ export interface Surroundings {
   readonly width: Width;
   /** General registers that are not to be named. */
   readonly reserved: readonly number[];
-  /** A general register that points into the data pages, with room on both sides. */
+  /** General registers that point into the data pages, to 16 bytes, with room on both sides. */
   readonly pointers: readonly number[];
   /** Absolute addresses of operands: from here, this many bytes. */
   readonly data: number;
@@ -39,12 +39,17 @@ const word = (n: number): number[] => [n, n >> 8, n >> 16, n >> 24].map((b) => b
 
 export function randomInstruction(random: Random, kind: Kind, around: Surroundings): number[] {
   for (;;) {
-    const code = encode(random.pick(kinds[kind]), random, around);
+    const code = encode(random.pick(kinds[kind]), random, around, kind === 'vector');
     if (code) return code;
   }
 }
 
-function encode(entry: Entry, random: Random, around: Surroundings): number[] | null {
+function encode(
+  entry: Entry,
+  random: Random,
+  around: Surroundings,
+  vector: boolean,
+): number[] | null {
   const { width, reserved } = around;
   const { options, operands } = entry;
   if (options.mode === 'long' ? width !== 64 : options.mode === 'legacy' && width === 64)
@@ -78,8 +83,10 @@ function encode(entry: Entry, random: Random, around: Surroundings): number[] | 
   if (/^(66|F2|F3)$/.test(entry.prefix) && !entry.vex) {
     code.push(Number.parseInt(entry.prefix, 16));
   } else if (random.chance(6) && !entry.vex && entry.prefix !== 'NP') code.push(0x66);
-  const target = around.data + random.below(around.dataBytes);
-  const address = memory ? addressing(random, around, target) : null;
+  // Most vector instructions want their operands aligned.
+  const mask = vector && !random.chance(8) ? -16 : -1;
+  const target = (around.data + random.below(around.dataBytes)) & mask;
+  const address = memory ? addressing(random, around, target, mask) : null;
   if (width === 16 && address && address.base >= 0) code.push(0x67);
   if (random.chance(24) && !memory) code.push(0x3e);
   let rex = withRex ? 0x40 : 0;
@@ -133,6 +140,7 @@ function addressing(
   random: Random,
   { width, pointers }: Surroundings,
   target: number,
+  mask: number,
 ): { base: number; bytes: number[] } {
   if (random.chance(2)) {
     const absolute = word(target);
@@ -140,7 +148,8 @@ function addressing(
     return { base: -1, bytes: width === 32 ? [5, ...absolute] : [4, 0x25, ...absolute] };
   }
   const base = random.pick(pointers);
-  if (random.chance(2)) return { base, bytes: [0x40 | (base & 7), random.below(256)] };
-  const far = random.below(0x1000) - 0x800;
+  if (random.chance(2))
+    return { base, bytes: [0x40 | (base & 7), random.below(256) & mask & 0xff] };
+  const far = (random.below(0x1000) - 0x800) & mask;
   return { base, bytes: [0x80 | (base & 7), ...word(far)] };
 }

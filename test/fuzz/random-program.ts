@@ -132,7 +132,7 @@ class ProgramWriter {
     this.main = true;
     a.bind('start');
     for (const pointer of this.around.pointers) {
-      a.movImm(pointer, DATA + 0x900 + random.below(DATA_BYTES - 0x1200));
+      a.movImm(pointer, DATA + 0x900 + 16 * random.below(0x2e0));
     }
     this.storeVar(VARS.outer, 20 + random.below(400));
     a.bind('outer');
