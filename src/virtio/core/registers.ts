@@ -8,6 +8,9 @@ export const deviceStatus = {
   failed: 128,
 } as const;
 
+/** What a driver may set. */
+export const DRIVER_STATUS = 0x8f;
+
 /** Feature bits that are not of a device type. [VIRTIO 6] */
 export const feature = {
   /** Legacy devices only: buffers may be cut in any way. [VIRTIO 6.3] */

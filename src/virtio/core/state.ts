@@ -1,7 +1,7 @@
 import { array, bool, type Codec, fixedArray, struct, u8, u16, u32 } from '../../base/codec.js';
 import { type RingState, ringCodec, ringFault } from '../queue/state.js';
 import { Features } from './features.js';
-import { deviceStatus, feature } from './registers.js';
+import { DRIVER_STATUS, deviceStatus, feature } from './registers.js';
 import type { VirtioType } from './virtio-type.js';
 
 export interface QueueState {
@@ -48,8 +48,9 @@ export function coreCodec<S>(type: VirtioType<S>, offered: Features): Codec<Core
     encode: fields.encode,
     decode(reader) {
       const state = fields.decode(reader);
-      const known = Object.values(deviceStatus).reduce((all: number, bit) => all | bit, 0);
-      if ((state.status & ~known) !== 0) reader.fail(state.status, 'known status bits');
+      if ((state.status & ~(DRIVER_STATUS | deviceStatus.needsReset)) !== 0) {
+        reader.fail(state.status, 'known status bits');
+      }
       const features = new Features(state.features[0]!, state.features[1]!);
       const isPacked = features.has(feature.packed);
       const runs = (state.status & deviceStatus.driverOk) !== 0;

@@ -10,6 +10,7 @@ import type { Virtqueue } from '../queue/virtqueue.js';
 import { Features } from './features.js';
 import {
   commonFeatures,
+  DRIVER_STATUS,
   deviceStatus,
   feature,
   interruptStatus,
@@ -123,7 +124,7 @@ export class VirtioCore<S> implements VirtioHost {
       this.reset();
       return;
     }
-    const added = value & ~this.statusBits & 0xff & ~deviceStatus.needsReset;
+    const added = value & DRIVER_STATUS & ~this.statusBits;
     let next = this.statusBits | added;
     if ((added & deviceStatus.featuresOk) !== 0 && !this.agrees()) next &= ~deviceStatus.featuresOk;
     if ((added & deviceStatus.driverOk) !== 0 && !this.mayRun(next)) next &= ~deviceStatus.driverOk;
