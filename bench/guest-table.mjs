@@ -1,4 +1,4 @@
-import { median, table } from './table.mjs';
+import { geometricMean, median, spread, table } from './table.mjs';
 
 /** Nanoseconds of one pass, a figure a round, by the clock that is believed for this peer. */
 function rounds(kernel, peer) {
@@ -14,16 +14,6 @@ export function ratios({ peers, kernels }, other) {
     name: kernel.name,
     ratio: median(rounds(kernel, theirs)) / median(rounds(kernel, ours)),
   }));
-}
-
-export function geometricMean(values) {
-  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
-}
-
-/** The widest round away from the median, in per cent. */
-export function spread(values) {
-  const middle = median(values);
-  return (Math.max(...values.map((value) => Math.abs(value - middle))) / middle) * 100;
 }
 
 function figure(ns) {

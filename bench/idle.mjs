@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { chassisArgs } from './boot.mjs';
-import { startGuest } from './guest-run.mjs';
+import { bootPeer } from './boot.mjs';
 import { table } from './table.mjs';
 
 const settleSeconds = 10;
@@ -31,7 +30,9 @@ export async function idlePercent(guest, ready) {
 }
 
 /** What a guest that waits at its prompt costs the host. */
-export async function benchIdle() {
-  const percent = await idlePercent(startGuest(process.execPath, chassisArgs), '/root # ');
-  return table(['idle at a prompt', '% of a core'], [['chassis soft', percent.toFixed(1)]]);
+export async function benchIdle({ node, flags = {} }) {
+  const guest = await bootPeer('chassis', 64, { node, jit: flags.jit });
+  const percent = await idlePercent(guest, '/root # ');
+  const rows = [['chassis soft', percent.toFixed(1)]];
+  return { text: table(['idle at a prompt', '% of a core'], rows), data: { percent } };
 }

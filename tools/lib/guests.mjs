@@ -8,6 +8,8 @@ import { StepError, say } from './step.mjs';
 /** Every guest file, by the name it has in the cache: which package has it, and where in it. */
 const sources = {
   'bios-256k.bin': { arch: 'amd64', name: 'seabios', pattern: /\/bios-256k\.bin$/ },
+  'bios-128k.bin': { arch: 'amd64', name: 'seabios', pattern: /\/bios\.bin$/ },
+  'vgabios-stdvga.bin': { arch: 'amd64', name: 'seabios', pattern: /\/vgabios-stdvga\.bin$/ },
   'vmlinuz-cloud-amd64': {
     arch: 'amd64',
     name: 'linux-image-cloud-amd64',
