@@ -47,6 +47,13 @@ export function writeHandlers({ width, paging }: ProgramMode): Uint8Array {
     a.push(reg);
   }
   if (width === 16) a.emit(0x1e, 0x6a, 0, 0x1f, 0x66, 0x0f, 0xb7, 0xe4); // push ds; ds = 0; movzx esp,sp
+  const restore = (): void => {
+    if (width === 16) a.emit(0x1f); // pop ds
+    for (const reg of saved.toReversed()) {
+      if (width === 16) a.emit(0x66);
+      a.pop(reg);
+    }
+  };
   const frame = width === 16 ? 14 : 3 * word;
   const slot = (n: number): Mem => ({ base: SP, disp: frame + n * word });
   const VECTOR = slot(0);
@@ -96,10 +103,14 @@ export function writeHandlers({ width, paging }: ProgramMode): Uint8Array {
     a.aluImm('and', FLAGS, ~0x100, 32);
     a.jmp('done');
   } else {
+    restore();
     if (width === 16) a.emit(0x6a, 0, 0x17); // ss = 0
+    // Through CS: what the program did to DS is its own matter.
+    a.emit(0x2e);
     a.load(SP, { disp: VARS.recoverStack });
     a.pushImm(0x202);
     a.pushImm(width === 16 ? 0 : KERNEL_CODE);
+    a.emit(0x2e);
     a.op([0xff], 6, { disp: VARS.recover }, width);
     a.emit(0xcf);
   }
@@ -151,11 +162,7 @@ export function writeHandlers({ width, paging }: ProgramMode): Uint8Array {
   a.aluImm('and', FLAGS, ~0x100, width === 16 ? 16 : 32);
   a.bind(stay);
   a.bind('done');
-  if (width === 16) a.emit(0x1f); // pop ds
-  for (const reg of saved.toReversed()) {
-    if (width === 16) a.emit(0x66);
-    a.pop(reg);
-  }
+  restore();
   a.aluImm('add', SP, 2 * word);
   if (width === 64) a.emit(0x48);
   a.emit(0xcf);
