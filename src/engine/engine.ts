@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js';
+import type { CpuidEntry } from '../cpu/state/cpuid.js';
 import type { HostMemory, MemorySlot } from '../memory/slot.js';
-import type { IoApicRecord, LocalApicRecord, VcpuRecord } from './records.js';
+import type { ChipRecords, IoApicRecord, LocalApicRecord, VcpuRecord } from './records.js';
 
 /**
  * What the machine needs of something that runs guest instructions. Shaped like KVM, because both
@@ -11,6 +12,8 @@ export interface Engine {
   readonly maxVcpus: number;
   /** RAM and ROM of one VM together. */
   readonly maxMemoryBytes: number;
+  /** All that CPUID can say to a guest here, for a VM with so many vCPUs. */
+  cpuid(vcpus: number): CpuidEntry[];
   /** Throws {@link EngineError}. */
   createVm(options: VmOptions): Vm;
 }
@@ -21,6 +24,13 @@ export interface VmOptions {
   readonly vcpus: number;
   readonly clock: Clock;
   readonly randomU32: () => number;
+  /** What CPUID says; without it all of {@link Engine.cpuid}. */
+  readonly cpuid?: readonly CpuidEntry[];
+  /**
+   * An engine that has interrupt controllers and a timer of its own uses them, see {@link Vm.chips}: its
+   * halted vCPUs then wait inside the engine, and HLT is no exit. Else those of `interrupts` are asked.
+   */
+  readonly ownChips?: boolean;
   /** Makes the interrupt controllers of an engine that has none of its own. */
   readonly interrupts: (store: InterruptStore) => InterruptModel;
   /** Wakes the machine's loop: something is waiting for a vCPU that is not in `run`. */
@@ -44,6 +54,10 @@ export class EngineError extends Error {
 export interface Vm {
   /** All of the host memory behind slots. */
   readonly memory: HostMemory;
+  /** What CPUID says in this VM. */
+  readonly cpuid: readonly CpuidEntry[];
+  /** Where the engine has the chips of the board itself. */
+  readonly chips?: EngineChips;
   /**
    * Adds a slot, replaces the one with the same id, or removes it (size 0). Slots of different ids
    * never overlap in guest-physical space; where no slot is, the bus answers.
@@ -66,9 +80,33 @@ export interface Vm {
   close(): void;
 }
 
+/**
+ * The 8259 pair, 8254 and IOAPIC of an engine: guests reach them without an exit, the machine by
+ * {@link Vm.setIrqLine}, whose input 2 of the IOAPIC is the timer's and input 0 of the 8259.
+ */
+export interface EngineChips {
+  get(): ChipRecords;
+  set(records: ChipRecords): void;
+  /** Time stands still for the guest, and goes on: TSC, local APICs' timers. No vCPU is in `run`. */
+  freeze(): void;
+  thaw(): void;
+}
+
+/** Guest instructions on a thread of their own: {@link Vcpu.run} in two halves. */
+export interface VcpuThread {
+  /** Runs on until the next exit; what the last one asked for has been answered. */
+  go(): void;
+  /** The exit that has come. `undefined`: the guest runs. */
+  poll(): Exit | undefined;
+  /** Calls back soon after an exit has come, once; the answer calls it off. */
+  whenExit(callback: () => void): () => void;
+}
+
 /** A virtual CPU. Records are read and written only while it is not in `run`. */
 export interface Vcpu {
   readonly index: number;
+  /** In place of `run`, where the machine is to go on meanwhile (engines that can). */
+  readonly thread?: VcpuThread;
   /**
    * Runs guest instructions until there is something to say. After `io` and `mmio` reads the caller
    * fills `data` and calls `run` again, which completes the instruction first.

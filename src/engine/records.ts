@@ -1,21 +1,10 @@
-import {
-  array,
-  bool,
-  bytes,
-  type Codec,
-  fixedArray,
-  struct,
-  u8,
-  u16,
-  u32,
-  u64,
-} from '../base/codec.js';
+import { array, bool, type Codec, fixedArray, struct, u8, u16, u32, u64 } from '../base/codec.js';
 
 /**
  * CPU state as both engines read and write it. These records are the snapshot's format: a field
  * added here is a new {@link VCPU_RECORD_VERSION}.
  */
-export const VCPU_RECORD_VERSION = 1;
+export const VCPU_RECORD_VERSION = 2;
 
 export interface Registers {
   /** RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
@@ -94,7 +83,10 @@ export interface PendingEvents {
 export interface VcpuRecord {
   registers: Registers;
   system: SystemRegisters;
-  /** x87 and SSE in the layout of XSAVE's standard form: 512 bytes legacy and 64 of header. */
+  /**
+   * XSAVE's standard form: 512 bytes legacy (x87, SSE) and 64 of header, and what features beyond
+   * those have.
+   */
   xsave: Uint8Array;
   msrs: Msr[];
   events: PendingEvents;
@@ -124,6 +116,55 @@ export interface IoApicRecord {
   lines: number;
 }
 
+/** One 8259A, see chipset/pic8259. */
+export interface PicRecord {
+  lines: number;
+  irr: number;
+  isr: number;
+  imr: number;
+  vectorBase: number;
+  topPriority: number;
+  expects: 'mask' | 'icw2' | 'icw3' | 'icw4';
+  icw4Follows: boolean;
+  single: boolean;
+  autoEoi: boolean;
+  rotateInAutoEoi: boolean;
+  specialMask: boolean;
+  specialFullyNested: boolean;
+  readIsr: boolean;
+  poll: boolean;
+  elcr: number;
+}
+
+/** One counter of an 8254, see chipset/pit8254. */
+export interface PitChannelRecord {
+  mode: number;
+  bcd: boolean;
+  access: number;
+  reload: number;
+  lowByte: number;
+  awaitsHighByte: boolean;
+  readsHighByte: boolean;
+  countLatched: boolean;
+  latchedCount: number;
+  statusLatched: boolean;
+  latchedStatus: number;
+  gate: boolean;
+  phase: 'idle' | 'armed' | 'counting';
+  period: number;
+  elapsed: number;
+  since: number;
+  running: boolean;
+}
+
+/** The chips that an engine may have itself, as the machine's own devices save them. */
+export interface ChipRecords {
+  pic: { master: PicRecord; slave: PicRecord };
+  pit: { channels: PitChannelRecord[]; portB: number; irqHigh: boolean; irqTick: number };
+  ioApic: IoApicRecord;
+}
+
+/** x87 and SSE; features beyond them take more. */
 export const XSAVE_BYTES = 576;
 
 const registers: Codec<Registers> = struct({
@@ -158,6 +199,14 @@ const system: Codec<SystemRegisters> = struct({
   dr7: u64,
 });
 
+const xsave: Codec<Uint8Array> = {
+  encode(writer, value) {
+    writer.u32(value.length);
+    writer.bytes(value);
+  },
+  decode: (reader) => reader.bytes(u32({ min: XSAVE_BYTES, max: 0x1_0000 }).decode(reader)),
+};
+
 /** A vector, or -1 for none: one more than it, in two bytes. */
 const vectorOrNone: Codec<number> = {
   encode: (writer, value) => writer.u16(value + 1),
@@ -187,7 +236,7 @@ const msr: Codec<Msr> = struct({ index: u32(), value: u64 });
 export const vcpuRecordCodec: Codec<VcpuRecord> = struct({
   registers,
   system,
-  xsave: bytes(XSAVE_BYTES),
+  xsave,
   msrs: array(msr, 256),
   events,
 });

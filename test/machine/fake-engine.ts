@@ -26,6 +26,10 @@ export class FakeEngine implements Engine {
 
   constructor(readonly guest: (bus: InlineBus, vcpu: FakeVcpu) => Exit) {}
 
+  cpuid() {
+    return [];
+  }
+
   createVm(options: VmOptions): Vm {
     this.vm = new FakeVm(this, options);
     return this.vm;
@@ -34,6 +38,7 @@ export class FakeEngine implements Engine {
 
 export class FakeVm implements Vm {
   readonly memory;
+  readonly cpuid = [];
   readonly interrupts: InterruptModel;
   readonly slots = new Map<number, MemorySlot>();
   a20 = true;

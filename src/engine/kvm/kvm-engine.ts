@@ -1,7 +1,12 @@
 import { constants } from 'node:buffer';
+import type { CpuidEntry } from '../../cpu/state/cpuid.js';
 import { type Engine, EngineError, type Vm, type VmOptions } from '../engine.js';
+import { checked } from './ioctl-error.js';
+import { supportedCpuid } from './kvm-cpuid.js';
+import { KvmVm } from './kvm-vm.js';
 import { type Libc, libc } from './libc.js';
 import { KVM_DEVICE, type KvmReport, openKvm } from './probe.js';
+import { ioctl } from './registers.js';
 
 export interface KvmEngineOptions {
   /** Default `/dev/kvm`. */
@@ -26,7 +31,9 @@ export class KvmEngine implements Engine {
   readonly name = 'kvm';
   readonly maxVcpus: number;
   /** As far as one array reaches: 4 GiB under Node 20. */
-  readonly maxMemoryBytes = Math.min(constants.MAX_LENGTH, 2 ** 40);
+  readonly maxMemoryBytes = Math.min(constants.MAX_LENGTH, 2 ** 40) - BESIDE_MEMORY;
+  /** The rate of the guest's TSC. */
+  readonly tscKhz: number;
 
   constructor(
     readonly libc: Libc,
@@ -34,9 +41,35 @@ export class KvmEngine implements Engine {
     readonly report: KvmReport,
   ) {
     this.maxVcpus = report.capabilities.MAX_VCPUS || 1;
+    this.tscKhz = this.measureTsc();
   }
 
-  createVm(_options: VmOptions): Vm {
-    throw new EngineError('unavailable', 'the kvm engine is not built yet');
+  cpuid(vcpus: number): CpuidEntry[] {
+    return supportedCpuid(this.libc, this.fd, vcpus, this.tscKhz);
+  }
+
+  createVm(options: VmOptions): Vm {
+    const { vcpus, memoryBytes } = options;
+    if (vcpus > this.maxVcpus) {
+      throw new EngineError('limit', `${vcpus} vCPUs, this host's KVM has ${this.maxVcpus}`);
+    }
+    if (memoryBytes > this.maxMemoryBytes + BESIDE_MEMORY) {
+      throw new EngineError('limit', `${memoryBytes} bytes of memory do not fit the kvm engine`);
+    }
+    return new KvmVm(this, options);
+  }
+
+  /** Only a vCPU can be asked. */
+  private measureTsc(): number {
+    const { libc: c } = this;
+    const vm = checked(c.ioctlNumber(this.fd, ioctl.CREATE_VM, 0), 'a virtual machine');
+    const vcpu = c.ioctlNumber(vm, ioctl.CREATE_VCPU, 0);
+    const khz = vcpu < 0 ? vcpu : c.ioctlNumber(vcpu, ioctl.GET_TSC_KHZ, 0);
+    if (vcpu >= 0) c.close(vcpu);
+    c.close(vm);
+    return checked(khz, 'a vCPU');
   }
 }
+
+/** ROMs, and room for huge pages. */
+const BESIDE_MEMORY = 0x0200_0000;

@@ -70,9 +70,13 @@ export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes);
 }
 
-/** Of the call just made: `EINTR`. */
-export function errorName(): string {
-  const number = koffi.errno();
+/** Of the call just made. */
+export function lastError(): number {
+  return koffi.errno();
+}
+
+/** `EINTR`. */
+export function errorName(number = lastError()): string {
   const known = Object.entries(koffi.os.errno).find(([, value]) => value === number);
   return known?.[0] ?? `error ${number}`;
 }

@@ -5,6 +5,8 @@
 export interface SoftCode {
   /** A shared memory of exactly this many 64 KiB pages. Throws when the host has no room for it. */
   createMemory(pages: number): WasmMemory;
+  /** Compiles and instantiates a module that was made at run time. */
+  instantiateBytes(bytes: Uint8Array, imports: WasmImports): WasmExports;
   instantiate(module: 'runtime' | 'interp', imports: WasmImports): WasmExports;
 }
 
@@ -39,4 +41,13 @@ export interface RuntimeExports {
 export interface InterpExports {
   /** Runs until there is an exit; answers an EXIT_* number. */
   run(): number;
+  /** For translated code: see interp/run-loop.ts. */
+  readonly guest_call: unknown;
+  /** Functions of translated regions. */
+  readonly regions: WasmTable;
+}
+
+/** What the engine uses of a `WebAssembly.Table`. */
+export interface WasmTable {
+  set(index: number, value: unknown): void;
 }

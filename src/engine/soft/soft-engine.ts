@@ -1,5 +1,6 @@
 import { DecodeTables } from '../../cpu/interp/decode-block.js';
 import { instructionTable } from '../../cpu/isa/index.js';
+import { type CpuidEntry, defaultCpuid } from '../../cpu/state/cpuid.js';
 import * as layout from '../../cpu/state/layout.js';
 import { type Engine, EngineError, type Vm, type VmOptions } from '../engine.js';
 import type { SoftCode } from './soft-code.js';
@@ -10,6 +11,13 @@ const MAX_MEMORY_BYTES = 0xe000_0000;
 /** ROMs beside the RAM. */
 const MAX_ROM_BYTES = 0x0110_0000;
 
+export interface SoftOptions {
+  /** Translate code that is run often: on by default. */
+  readonly jit?: 'on' | 'off';
+  /** How often a block is run by the interpreter before it is translated. */
+  readonly jitThreshold?: number;
+}
+
 /** An x86-64 CPU of our own: works wherever WebAssembly does. */
 export class SoftEngine implements Engine {
   readonly name = 'soft';
@@ -19,7 +27,14 @@ export class SoftEngine implements Engine {
 
   private readonly tables = new DecodeTables(instructionTable);
 
-  constructor(private readonly code: SoftCode) {}
+  constructor(
+    private readonly code: SoftCode,
+    private readonly options: SoftOptions = {},
+  ) {}
+
+  cpuid(vcpus: number): CpuidEntry[] {
+    return defaultCpuid(vcpus);
+  }
 
   createVm(options: VmOptions): Vm {
     const { vcpus, memoryBytes } = options;
@@ -29,6 +44,11 @@ export class SoftEngine implements Engine {
     if (memoryBytes > MAX_MEMORY_BYTES + MAX_ROM_BYTES) {
       throw new EngineError('limit', `${memoryBytes} bytes of memory do not fit the soft engine`);
     }
-    return new SoftVm(this.code, this.tables, options);
+    return new SoftVm(
+      this.code,
+      this.tables,
+      options,
+      this.options.jit !== 'off' ? this.options : null,
+    );
   }
 }

@@ -5,6 +5,7 @@ import type { Exit, InlineBus, Vcpu } from '../engine.js';
 import type { LocalApicRecord, VcpuRecord } from '../records.js';
 import { resetRecord } from '../reset-record.js';
 import { BusExits, LEAVE } from './bus-exits.js';
+import { RegionCache } from './region-cache.js';
 import type { InterpExports, RuntimeExports, SoftCode } from './soft-code.js';
 import type { SoftVm } from './soft-vm.js';
 import { StateView } from './state-view.js';
@@ -24,6 +25,7 @@ export class SoftVcpu implements Vcpu {
   private readonly runtime: RuntimeExports;
   private readonly interp: InterpExports;
   private readonly exits: BusExits;
+  private readonly jit: RegionCache | undefined;
   private bus: InlineBus;
   private readonly counts: BigUint64Array;
 
@@ -45,8 +47,20 @@ export class SoftVcpu implements Vcpu {
     const runtime = rt as unknown as RuntimeExports;
     this.runtime = runtime;
     const decoder = createBlockDecoder(vm.tables, buffer, state.base, runtime.mark_code);
-    const interp = code.instantiate('interp', { env: { ...env, ...decoder }, rt });
+    const hot = (place: number): void => this.jit?.hot(place >>> 0);
+    const interp = code.instantiate('interp', { env: { ...env, ...decoder, hot }, rt });
     this.interp = interp as unknown as InterpExports;
+    if (vm.jit) {
+      const imports = { rt, env: { ...env, guest_call: this.interp.guest_call } };
+      this.jit = new RegionCache(
+        vm,
+        this.state,
+        code,
+        imports,
+        this.interp.regions,
+        runtime.mark_code,
+      );
+    }
     this.records = new VcpuState(state, runtime, () => BigInt(Math.floor(vm.clock.nowNs())));
     state.setU32(layout.VCPU_INDEX, index);
     state.setU64(layout.ICOUNT_LIMIT, NO_LIMIT);

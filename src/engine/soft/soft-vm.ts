@@ -1,12 +1,13 @@
 import type { Clock } from '../../base/clock.js';
 import type { DecodeTables } from '../../cpu/interp/decode-block.js';
-import { defaultCpuid, encodeCpuid } from '../../cpu/state/cpuid.js';
+import { type CpuidEntry, defaultCpuid, encodeCpuid } from '../../cpu/state/cpuid.js';
 import * as layout from '../../cpu/state/layout.js';
 import type { HostMemory, MemorySlot } from '../../memory/slot.js';
 import { EngineError, type InterruptModel, type Vcpu, type Vm, type VmOptions } from '../engine.js';
 import type { IoApicRecord } from '../records.js';
 import { PhysicalMap } from './physical-map.js';
 import type { SoftCode, WasmMemory } from './soft-code.js';
+import type { SoftOptions } from './soft-engine.js';
 import { SoftVcpu } from './soft-vcpu.js';
 
 const WASM_PAGE = 0x1_0000;
@@ -18,6 +19,7 @@ const SHARED_WORDS = 1024;
 /** The memory that all vCPUs share, its slots, and the interrupt controllers. */
 export class SoftVm implements Vm {
   readonly memory: HostMemory;
+  readonly cpuid: readonly CpuidEntry[];
   readonly wasmMemory: WasmMemory;
   readonly interrupts: InterruptModel;
   readonly clock: Clock;
@@ -32,11 +34,17 @@ export class SoftVm implements Vm {
   private readonly vcpus: SoftVcpu[] = [];
   private apicGpa: number | undefined;
 
+  get vcpuCount(): number {
+    return this.options.vcpus;
+  }
+
   constructor(
     private readonly code: SoftCode,
     /** The instruction decoder's, the same for all vCPUs. */
     readonly tables: DecodeTables,
     private readonly options: VmOptions,
+    /** Null: everything is interpreted. */
+    readonly jit: SoftOptions | null,
   ) {
     const { vcpus, memoryBytes } = options;
     const start = layout.VCPU_AREA + vcpus * layout.VCPU_STRIDE;
@@ -58,9 +66,9 @@ export class SoftVm implements Vm {
     this.words = new Int32Array(buffer, layout.VM_SHARED, SHARED_WORDS * 2);
     this.vcpuWords = new Int32Array(buffer, layout.VCPU_AREA, (vcpus * layout.VCPU_STRIDE) / 4);
     this.words[(layout.VM_VCPUS - layout.VM_SHARED) / 4] = vcpus;
-    const cpuid = defaultCpuid(vcpus);
-    bytes.set(encodeCpuid(cpuid), layout.VM_CPUID);
-    this.signature = cpuid.find(({ leaf }) => leaf === 1)!.eax;
+    this.cpuid = options.cpuid ?? defaultCpuid(vcpus);
+    bytes.set(encodeCpuid(this.cpuid), layout.VM_CPUID);
+    this.signature = this.cpuid.find(({ leaf }) => leaf === 1)!.eax;
     this.interrupts = options.interrupts({
       lapicWords: (vcpu) =>
         new Int32Array(

@@ -1,0 +1,316 @@
+import { availableParallelism } from 'node:os';
+import type { CpuidEntry } from '../../cpu/state/cpuid.js';
+import type { HostMemory, MemorySlot } from '../../memory/slot.js';
+import {
+  type EngineChips,
+  EngineError,
+  type InterruptModel,
+  type InterruptStore,
+  type Vcpu,
+  type Vm,
+  type VmOptions,
+} from '../engine.js';
+import type { ChipRecords, IoApicRecord } from '../records.js';
+import { checked } from './ioctl-error.js';
+import {
+  ioApicFromKvm,
+  ioApicToKvm,
+  picFromKvm,
+  picToKvm,
+  pitFromKvm,
+  pitTick,
+  pitToKvm,
+} from './kvm-chips.js';
+import type { KvmEngine } from './kvm-engine.js';
+import { KvmSlots } from './kvm-slots.js';
+import { KvmVcpu } from './kvm-vcpu.js';
+import { MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
+import * as r from './registers.js';
+
+const HUGE_PAGE = 0x20_0000;
+/** Three pages that a guest never sees, out of the way of RAM and firmware [KVM 4.35]. */
+const TSS_ADDRESS = 0xfeff_d000;
+const IDENTITY_MAP_ADDRESS = 0xfeff_c000n;
+/** Inputs of the 8259 pair, and of the IOAPIC. */
+const ISA_IRQS = 16;
+const IOAPIC_PINS = 24;
+/** The IOAPIC's input for the timer, whose own is the 8259's 0. */
+const TIMER_PIN = 2;
+const CASCADE = 2;
+
+/** A virtual machine of the kernel's. */
+export class KvmVm implements Vm {
+  readonly memory: HostMemory;
+  readonly cpuid: readonly CpuidEntry[];
+  readonly chips?: EngineChips;
+  readonly interrupts: InterruptModel;
+  readonly fd: number;
+  private readonly map: { address: bigint; sizeBytes: number };
+  private readonly slots: KvmSlots;
+  private readonly vcpus: KvmVcpu[] = [];
+  /** Levels that the machine has put on inputs of the IOAPIC. */
+  private lines = 0;
+  private readonly line = new Uint8Array(r.sizeOf.irq_level);
+  private readonly lineView = new DataView(this.line.buffer);
+  private readonly irqchip = new Uint8Array(r.sizeOf.irqchip);
+  private readonly pit = new Uint8Array(r.sizeOf.pit_state2);
+  private closed = false;
+
+  constructor(
+    readonly engine: KvmEngine,
+    readonly options: VmOptions,
+  ) {
+    const { libc: c } = engine;
+    const { memoryBytes, vcpus } = options;
+    this.cpuid = options.cpuid ?? engine.cpuid(vcpus);
+    this.fd = checked(c.ioctlNumber(engine.fd, r.ioctl.CREATE_VM, 0), 'one more virtual machine');
+    const sizeBytes = memoryBytes + HUGE_PAGE;
+    let mapped: { address: bigint; bytes: Uint8Array };
+    try {
+      mapped = c.mmap(sizeBytes, MAP_MEMORY, -1);
+    } catch (cause) {
+      c.close(this.fd);
+      const mib = Math.ceil(memoryBytes / 2 ** 20);
+      const message = `this host has no ${mib} MiB for the guest's memory`;
+      throw new EngineError('limit', message, { cause });
+    }
+    const { address, bytes } = mapped;
+    this.map = { address, sizeBytes };
+    // Huge pages need the host's and the guest's addresses to agree in their low bits.
+    const start = Number(BigInt.asUintN(21, -address));
+    c.madvise(address + BigInt(start), memoryBytes, MADV_HUGEPAGE);
+    this.memory = { bytes, start, end: start + memoryBytes };
+    this.slots = new KvmSlots(c, this.fd, address);
+    const ownChips = options.ownChips === true && engine.report.capabilities.IRQCHIP === 1;
+    if (engine.report.capabilities.SET_TSS_ADDR) this.placeKernelPages();
+    if (ownChips) {
+      this.createChips();
+      this.chips = {
+        get: () => this.getChips(),
+        set: (records) => this.setChips(records),
+        freeze: () => {
+          for (const vcpu of this.vcpus) vcpu.freeze();
+        },
+        thaw: () => {
+          for (const vcpu of this.vcpus) vcpu.thaw();
+        },
+      };
+    }
+    this.interrupts = options.interrupts(ownChips ? nobody(vcpus) : this.store());
+  }
+
+  get tscKhz(): number {
+    return this.engine.tscKhz;
+  }
+
+  /** Waiting by spinning helps only where the other side runs meanwhile. */
+  get maySpin(): boolean {
+    return availableParallelism() > 1;
+  }
+
+  private placeKernelPages(): void {
+    const { libc: c } = this.engine;
+    const at = new Uint8Array(8);
+    new DataView(at.buffer).setBigUint64(0, IDENTITY_MAP_ADDRESS, true);
+    checked(c.ioctl(this.fd, r.ioctl.SET_IDENTITY_MAP_ADDR, at), 'a page for real mode');
+    checked(c.ioctlNumber(this.fd, r.ioctl.SET_TSS_ADDR, TSS_ADDRESS), 'pages for real mode');
+  }
+
+  /** For controllers outside the kernel, which ask vCPUs to look at them. */
+  private store(): InterruptStore {
+    return {
+      lapicWords: () => new Int32Array(1024),
+      ioapicWords: new Int32Array(1024),
+      signal: (index, what) => {
+        const vcpu = this.vcpus[index];
+        if (what === 'nmi') vcpu?.nmi();
+        else if (what === 'interrupt') vcpu?.interruptChanged();
+      },
+      readTsc: (index) => Number(this.vcpus[index]?.readTsc() ?? 0n),
+      startUp() {},
+    };
+  }
+
+  createVcpu(index: number): Vcpu {
+    const vcpu = new KvmVcpu(this, index);
+    this.vcpus[index] = vcpu;
+    return vcpu;
+  }
+
+  setMemorySlot(slot: MemorySlot): void {
+    this.slots.set(slot);
+  }
+
+  dirtyPages(slotId: number): Uint32Array {
+    return this.slots.takeDirty(slotId);
+  }
+
+  memoryWritten(_gpa: number, place: number, length: number): void {
+    this.slots.written(place, length);
+  }
+
+  setA20(open: boolean): void {
+    this.slots.setA20(open);
+  }
+
+  // Interrupts.
+
+  private createChips(): void {
+    const { libc: c } = this.engine;
+    checked(c.ioctlNumber(this.fd, r.ioctl.CREATE_IRQCHIP, 0), 'interrupt controllers');
+    const config = new Uint8Array(r.sizeOf.pit_config);
+    new DataView(config.buffer).setUint32(0, r.pit.SPEAKER_DUMMY, true);
+    checked(c.ioctl(this.fd, r.ioctl.CREATE_PIT2, config), 'a timer');
+    this.setRouting();
+  }
+
+  /** Messages at inputs beyond the IOAPIC's, for {@link KvmDoorbells}. */
+  readonly messages = new Map<number, { address: number; data: number }>();
+
+  /** Which inputs lead where: the timer to 0 of the 8259 and 2 of the IOAPIC, the others alike to both. */
+  setRouting(): void {
+    const pins: [gsi: number, chip: number, pin: number][] = [];
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      if (pin !== 0) pins.push([pin === TIMER_PIN ? 0 : pin, r.irqchip.IOAPIC, pin]);
+      if (pin < ISA_IRQS && pin !== CASCADE) pins.push([pin, pin >> 3, pin & 7]);
+    }
+    const count = pins.length + this.messages.size;
+    const table = new Uint8Array(r.sizeOf.irq_routing + count * r.sizeOf.irq_routing_entry);
+    const view = new DataView(table.buffer);
+    view.setUint32(r.routing.nr, count, true);
+    let at = r.sizeOf.irq_routing;
+    const entry = (
+      gsi: number,
+      type: number,
+      words: readonly [offset: number, value: number][],
+    ) => {
+      view.setUint32(at + r.routing.gsi, gsi, true);
+      view.setUint32(at + r.routing.type, type, true);
+      for (const [offset, value] of words) view.setUint32(at + offset, value, true);
+      at += r.sizeOf.irq_routing_entry;
+    };
+    for (const [gsi, chip, pin] of pins) {
+      entry(gsi, r.routing.TYPE_IRQCHIP, [
+        [r.routing.irqchip, chip],
+        [r.routing.pin, pin],
+      ]);
+    }
+    const { msi } = r.routing;
+    for (const [gsi, { address, data }] of this.messages) {
+      entry(gsi, r.routing.TYPE_MSI, [
+        [msi.address_lo, address],
+        [msi.address_hi, Math.floor(address / 2 ** 32)],
+        [msi.data, data],
+      ]);
+    }
+    checked(
+      this.engine.libc.ioctl(this.fd, r.ioctl.SET_GSI_ROUTING, table),
+      'the routing of interrupts',
+    );
+  }
+
+  setIrqLine(gsi: number, high: boolean): void {
+    if (this.chips === undefined) {
+      this.interrupts.setIrqLine(gsi, high);
+      return;
+    }
+    this.lines = high ? this.lines | (1 << gsi) : this.lines & ~(1 << gsi);
+    this.lineView.setUint32(r.irqLevel.irq, gsi === TIMER_PIN ? 0 : gsi, true);
+    this.lineView.setUint32(r.irqLevel.level, high ? 1 : 0, true);
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.IRQ_LINE, this.line), 'an interrupt');
+  }
+
+  sendMsi(address: number, data: number): void {
+    if (this.chips === undefined) {
+      this.interrupts.sendMsi(address, data);
+      return;
+    }
+    const message = new Uint8Array(r.sizeOf.msi);
+    const view = new DataView(message.buffer);
+    view.setUint32(r.msi.address_lo, address, true);
+    view.setUint32(r.msi.address_hi, Math.floor(address / 2 ** 32), true);
+    view.setUint32(r.msi.data, data, true);
+    // 0 and an error for a message that nobody takes are the guest's business.
+    this.engine.libc.ioctl(this.fd, r.ioctl.SIGNAL_MSI, message);
+  }
+
+  getIoApic(): IoApicRecord {
+    if (this.chips === undefined) return this.interrupts.getIoApic();
+    return ioApicFromKvm(this.getIrqchip(r.irqchip.IOAPIC), this.lines);
+  }
+
+  setIoApic(record: IoApicRecord): void {
+    if (this.chips === undefined) {
+      this.interrupts.setIoApic(record);
+      return;
+    }
+    this.lines = record.lines;
+    this.irqchip.fill(0);
+    ioApicToKvm(new DataView(this.irqchip.buffer), record);
+    this.setIrqchip();
+  }
+
+  private getChips(): ChipRecords {
+    const { libc: c } = this.engine;
+    checked(c.ioctl(this.fd, r.ioctl.GET_PIT2, this.pit), 'the timer');
+    const tick = pitTick(this.options.clock.nowNs());
+    return {
+      pic: {
+        master: picFromKvm(this.getIrqchip(r.irqchip.PIC_MASTER)),
+        slave: picFromKvm(this.getIrqchip(r.irqchip.PIC_SLAVE)),
+      },
+      pit: pitFromKvm(new DataView(this.pit.buffer), tick, process.hrtime.bigint()),
+      ioApic: this.getIoApic(),
+    };
+  }
+
+  private setChips({ pic, pit, ioApic }: ChipRecords): void {
+    [pic.master, pic.slave].forEach((chip, i) => {
+      this.irqchip.fill(0);
+      picToKvm(new DataView(this.irqchip.buffer), i as 0 | 1, chip);
+      this.setIrqchip();
+    });
+    this.setIoApic(ioApic);
+    this.pit.fill(0);
+    pitToKvm(new DataView(this.pit.buffer), pit);
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.SET_PIT2, this.pit), 'the timer');
+  }
+
+  private getIrqchip(chip: number): DataView {
+    const view = new DataView(this.irqchip.buffer);
+    this.irqchip.fill(0);
+    view.setUint32(r.irqchip.chip_id, chip, true);
+    const { libc: c } = this.engine;
+    checked(c.ioctl(this.fd, r.ioctl.GET_IRQCHIP, this.irqchip), 'an interrupt controller');
+    return view;
+  }
+
+  private setIrqchip(): void {
+    const { libc: c } = this.engine;
+    checked(c.ioctl(this.fd, r.ioctl.SET_IRQCHIP, this.irqchip), 'an interrupt controller');
+  }
+
+  /** Memory is unmapped once no vCPU's thread can touch it: nobody may use {@link memory} after. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    const { libc: c } = this.engine;
+    for (const vcpu of this.vcpus) vcpu?.close();
+    c.close(this.fd);
+    c.madvise(this.map.address, this.map.sizeBytes, MADV_DONTNEED);
+  }
+}
+
+const MADV_DONTNEED = 4;
+
+/** Controllers that nobody asks: the kernel has its own. */
+function nobody(vcpus: number): InterruptStore {
+  const lapics = Array.from({ length: vcpus }, () => new Int32Array(1024));
+  return {
+    lapicWords: (vcpu) => lapics[vcpu]!,
+    ioapicWords: new Int32Array(1024),
+    signal() {},
+    readTsc: () => 0,
+    startUp() {},
+  };
+}

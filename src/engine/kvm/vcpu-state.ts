@@ -1,0 +1,408 @@
+import { EngineError } from '../engine.js';
+import {
+  type Msr,
+  type PendingEvents,
+  type Segment,
+  type SystemRegisters,
+  type VcpuRecord,
+  XSAVE_BYTES,
+} from '../records.js';
+import { checked } from './ioctl-error.js';
+import type { Libc } from './libc.js';
+import * as r from './registers.js';
+
+const MSR_TSC = 0x10;
+/** MSRs of a record: those that the `soft` engine has, and the TSC. What a host lacks is left out. */
+const recordMsrs = [
+  ...[0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0102, 0xc000_0103],
+  ...[0x174, 0x175, 0x176, 0x277, 0x3b, 0x1a0, 0x2ff],
+  ...[0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f],
+  ...Array.from({ length: 16 }, (_, i) => 0x200 + i),
+  ...[0x17a, 0xda0, 0x48, 0x3a, 0x9e, 0x1d9, MSR_TSC],
+];
+const FCS_AND_ON = 464;
+const LEGACY_BYTES = 512;
+const X87_AND_SSE = 3n;
+const NOTHING_MONITORED = 0xffff_ffff_ffff_ffffn;
+/** A vector in a record that stands for a triple fault. */
+const TRIPLE_FAULT = 256;
+export const activity = { running: 0, halted: 1, waitForSipi: 2, shutDown: 3, mwait: 4 } as const;
+/** PendingEvents.exception.kind. */
+const kind = { fault: 0, trap: 1, software: 2, external: 3 } as const;
+
+/** A structure of the kernel's, read and written as a whole. */
+class Block {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+
+  constructor(
+    private readonly c: Libc,
+    private readonly fd: number,
+    private readonly what: string,
+    sizeBytes: number,
+    private readonly getRequest: number,
+    private readonly setRequest: number,
+  ) {
+    this.bytes = new Uint8Array(sizeBytes);
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  get(): DataView {
+    checked(this.c.ioctl(this.fd, this.getRequest, this.bytes), this.what);
+    return this.view;
+  }
+
+  set(): void {
+    checked(this.c.ioctl(this.fd, this.setRequest, this.bytes), this.what);
+  }
+}
+
+/** The state of a vCPU between two instructions as records, and back. */
+export class KvmVcpuState {
+  private readonly regs: Block;
+  private readonly sregs: Block;
+  private readonly xsave: Block;
+  private readonly xcrs: Block;
+  private readonly debug: Block;
+  private readonly pending: Block;
+  private readonly mp: Block;
+  private readonly oneMsr = new Uint8Array(r.sizeOf.msrs + r.sizeOf.msr_entry);
+  private readonly msrView = new DataView(this.oneMsr.buffer);
+
+  constructor(
+    private readonly c: Libc,
+    private readonly fd: number,
+    /** How much of the XSAVE area the guest's features need. */
+    private readonly xsaveBytes: number,
+    /** The kernel has the local APIC, and so knows of halted vCPUs. */
+    private readonly apic: boolean,
+  ) {
+    const { ioctl, sizeOf } = r;
+    const block = (what: string, sizeBytes: number, get: number, set: number) =>
+      new Block(c, fd, what, sizeBytes, get, set);
+    this.regs = block('the general registers', sizeOf.regs, ioctl.GET_REGS, ioctl.SET_REGS);
+    this.sregs = block('the system registers', sizeOf.sregs, ioctl.GET_SREGS, ioctl.SET_SREGS);
+    this.xsave = block('the XSAVE area', sizeOf.xsave, ioctl.GET_XSAVE, ioctl.SET_XSAVE);
+    this.xcrs = block('XCR0', sizeOf.xcrs, ioctl.GET_XCRS, ioctl.SET_XCRS);
+    this.debug = block(
+      'the debug registers',
+      sizeOf.debugregs,
+      ioctl.GET_DEBUGREGS,
+      ioctl.SET_DEBUGREGS,
+    );
+    const { GET_VCPU_EVENTS, SET_VCPU_EVENTS } = ioctl;
+    this.pending = block('pending events', sizeOf.vcpu_events, GET_VCPU_EVENTS, SET_VCPU_EVENTS);
+    this.mp = block('the activity', sizeOf.mp_state, ioctl.GET_MP_STATE, ioctl.SET_MP_STATE);
+  }
+
+  /** `activity` and `nmiPending` of a kernel without a local APIC are its user's to say. */
+  read(): VcpuRecord {
+    const general = this.regs.get();
+    const gpr = Array.from({ length: 16 }, (_, i) => general.getBigUint64(gprAt(i), true));
+    return {
+      registers: {
+        gpr,
+        rip: general.getBigUint64(r.regs.rip, true),
+        rflags: general.getBigUint64(r.regs.rflags, true),
+      },
+      system: this.readSystem(),
+      xsave: this.readXsave(),
+      msrs: this.readMsrs(),
+      events: this.readEvents(),
+    };
+  }
+
+  /** Throws {@link EngineError} `bad-state` that names what the kernel refuses. */
+  write(record: VcpuRecord): void {
+    const { registers } = record;
+    registers.gpr.forEach((value, i) => {
+      this.regs.view.setBigUint64(gprAt(i), value, true);
+    });
+    this.regs.view.setBigUint64(r.regs.rip, registers.rip, true);
+    this.regs.view.setBigUint64(r.regs.rflags, registers.rflags, true);
+    this.writeSystem(record.system);
+    this.regs.set();
+    this.writeXsave(record.xsave);
+    this.writeMsrs(record.msrs);
+    this.writeEvents(record.events);
+  }
+
+  private readSystem(): SystemRegisters {
+    const view = this.sregs.get();
+    const debug = this.debug.get();
+    const xcrs = this.xcrs.get();
+    const word = (at: number) => view.getBigUint64(at, true);
+    const table = (at: number) => ({
+      base: word(at + r.dtable.base),
+      limit: view.getUint16(at + r.dtable.limit, true),
+    });
+    return {
+      segments: r.sregs.segments.map((at) => readSegment(view, at)),
+      gdtr: table(r.sregs.gdt),
+      idtr: table(r.sregs.idt),
+      cr0: word(r.sregs.cr0),
+      cr2: word(r.sregs.cr2),
+      cr3: word(r.sregs.cr3),
+      cr4: word(r.sregs.cr4),
+      cr8: word(r.sregs.cr8),
+      efer: word(r.sregs.efer),
+      xcr0: xcrs.getUint32(r.xcrs.nr_xcrs, true) > 0 ? xcrs.getBigUint64(r.xcrs.value, true) : 1n,
+      dr: [0, 1, 2, 3].map((i) => debug.getBigUint64(r.debugregs.db + 8 * i, true)),
+      dr6: debug.getBigUint64(r.debugregs.dr6, true),
+      dr7: debug.getBigUint64(r.debugregs.dr7, true),
+    };
+  }
+
+  private writeSystem(system: SystemRegisters): void {
+    // The base of the APIC and what the record does not know stay.
+    const view = this.sregs.get();
+    const word = (at: number, value: bigint) => view.setBigUint64(at, value, true);
+    system.segments.forEach((segment, i) => {
+      writeSegment(view, r.sregs.segments[i]!, segment);
+    });
+    for (const [at, table] of [
+      [r.sregs.gdt, system.gdtr],
+      [r.sregs.idt, system.idtr],
+    ] as const) {
+      word(at + r.dtable.base, table.base);
+      view.setUint16(at + r.dtable.limit, table.limit, true);
+    }
+    for (const name of ['cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'efer'] as const) {
+      word(r.sregs[name], system[name]);
+    }
+    for (let i = 0; i < 4; i++) word(r.sregs.interrupt_bitmap + 8 * i, 0n);
+    this.sregs.set();
+    const xcrs = this.xcrs.get();
+    if (xcrs.getUint32(r.xcrs.nr_xcrs, true) > 0 || system.xcr0 !== 1n) {
+      xcrs.setUint32(r.xcrs.nr_xcrs, 1, true);
+      xcrs.setUint32(r.xcrs.xcr, 0, true);
+      xcrs.setBigUint64(r.xcrs.value, system.xcr0, true);
+      this.xcrs.set();
+    }
+    const debug = this.debug.get();
+    system.dr.forEach((value, i) => {
+      debug.setBigUint64(r.debugregs.db + 8 * i, value, true);
+    });
+    debug.setBigUint64(r.debugregs.dr6, system.dr6, true);
+    debug.setBigUint64(r.debugregs.dr7, system.dr7, true);
+    this.debug.set();
+  }
+
+  /** x87 and SSE are always marked as there: the kernel fills in what they are initially. */
+  private readXsave(): Uint8Array {
+    this.xsave.get();
+    const area = this.xsave.bytes.slice(0, this.xsaveBytes);
+    const view = new DataView(area.buffer);
+    view.setUint32(28, 0xffff, true);
+    const features = view.getBigUint64(LEGACY_BYTES, true) | X87_AND_SSE;
+    view.setBigUint64(LEGACY_BYTES, features, true);
+    return area;
+  }
+
+  private writeXsave(area: Uint8Array): void {
+    if (area.length > this.xsaveBytes) {
+      const found = `${area.length} bytes`;
+      throw new EngineError(
+        'bad-state',
+        `xsave: found ${found}, wanted at most ${this.xsaveBytes}`,
+      );
+    }
+    const { bytes, view } = this.xsave;
+    bytes.fill(0);
+    bytes.set(area);
+    bytes.fill(0, FCS_AND_ON, LEGACY_BYTES);
+    view.setUint32(24, view.getUint32(24, true) & 0xffff, true);
+    this.xsave.set();
+  }
+
+  private readMsrs(): Msr[] {
+    const found: Msr[] = [];
+    for (const index of recordMsrs) {
+      const value = this.getMsr(index);
+      if (value !== undefined) found.push({ index, value });
+    }
+    return found;
+  }
+
+  /** MSRs that a record leaves out become 0. */
+  private writeMsrs(msrs: readonly Msr[]): void {
+    const values = new Map(recordMsrs.map((index) => [index, 0n]));
+    for (const { index, value } of msrs) {
+      if (!values.has(index)) {
+        throw new EngineError(
+          'bad-state',
+          `msrs: found 0x${index.toString(16)}, which is not known`,
+        );
+      }
+      values.set(index, value);
+    }
+    for (const [index, value] of values) {
+      // What neither host nor guest ever used is no loss.
+      if (this.setMsr(index, value) || value === 0n) continue;
+      throw new EngineError(
+        'bad-state',
+        `msrs: 0x${index.toString(16)}: the host's KVM refused 0x${value.toString(16)}`,
+      );
+    }
+  }
+
+  getMsr(index: number): bigint | undefined {
+    this.prepareMsr(index, 0n);
+    if (this.c.ioctl(this.fd, r.ioctl.GET_MSRS, this.oneMsr) !== 1) return undefined;
+    return this.msrView.getBigUint64(r.sizeOf.msrs + r.msrEntry.data, true);
+  }
+
+  setMsr(index: number, value: bigint): boolean {
+    this.prepareMsr(index, value);
+    return this.c.ioctl(this.fd, r.ioctl.SET_MSRS, this.oneMsr) === 1;
+  }
+
+  private prepareMsr(index: number, value: bigint): void {
+    this.msrView.setUint32(0, 1, true);
+    this.msrView.setUint32(r.sizeOf.msrs + r.msrEntry.index, index, true);
+    this.msrView.setBigUint64(r.sizeOf.msrs + r.msrEntry.data, value, true);
+  }
+
+  private readEvents(): PendingEvents {
+    const { exception, interrupt, nmi } = r.events;
+    const view = this.pending.get();
+    const flag = (at: number) => view.getUint8(at) !== 0;
+    const shadow = view.getUint8(interrupt.shadow);
+    const thrown = flag(exception.injected) || flag(exception.pending);
+    const external = !thrown && flag(interrupt.injected);
+    const vector = thrown ? view.getUint8(exception.nr) : view.getUint8(interrupt.nr);
+    const isTrap = vector === 3 || vector === 4;
+    const hasError = thrown && flag(exception.has_error_code);
+    const software = flag(interrupt.soft) ? kind.software : kind.external;
+    return {
+      exception: {
+        pending: thrown || external,
+        vector: thrown || external ? vector : 0,
+        hasError,
+        error: hasError ? view.getUint32(exception.error_code, true) : 0,
+        kind: external ? software : thrown && isTrap ? kind.trap : kind.fault,
+        address: thrown && vector === 14 ? this.sregs.view.getBigUint64(r.sregs.cr2, true) : 0n,
+      },
+      delivering: -1,
+      shadow: (shadow & r.shadowBit.STI) !== 0,
+      shadowSs: (shadow & r.shadowBit.MOV_SS) !== 0,
+      nmiPending: flag(nmi.pending) || flag(nmi.injected),
+      nmiBlocked: flag(nmi.masked) && !flag(nmi.injected),
+      activity: this.apic ? this.readActivity() : activity.running,
+      monitor: NOTHING_MONITORED,
+    };
+  }
+
+  private readActivity(): number {
+    switch (this.mp.get().getUint32(0, true)) {
+      case r.mpState.RUNNABLE:
+        return activity.running;
+      case r.mpState.HALTED:
+        return activity.halted;
+      default:
+        return activity.waitForSipi;
+    }
+  }
+
+  private writeEvents(events: PendingEvents): void {
+    const { bytes, view } = this.pending;
+    const { exception, interrupt, nmi } = r.events;
+    bytes.fill(0);
+    const one = events.exception;
+    if (one.pending && one.vector !== TRIPLE_FAULT) {
+      const external = one.kind === kind.external || one.kind === kind.software;
+      const at = external ? interrupt : exception;
+      view.setUint8(at.injected, 1);
+      view.setUint8(at.nr, one.vector);
+      if (external) view.setUint8(interrupt.soft, one.kind === kind.software ? 1 : 0);
+      else {
+        view.setUint8(exception.has_error_code, one.hasError ? 1 : 0);
+        view.setUint32(exception.error_code, one.error, true);
+        if (one.vector === 14) this.setCr2(one.address);
+      }
+    }
+    view.setUint8(
+      interrupt.shadow,
+      (events.shadow ? r.shadowBit.STI : 0) | (events.shadowSs ? r.shadowBit.MOV_SS : 0),
+    );
+    view.setUint8(nmi.pending, events.nmiPending ? 1 : 0);
+    view.setUint8(nmi.masked, events.nmiBlocked ? 1 : 0);
+    view.setUint32(r.events.flags, r.eventsValid.NMI_PENDING | r.eventsValid.SHADOW, true);
+    this.pending.set();
+    if (this.apic) this.writeActivity(events.activity);
+  }
+
+  /** MWAIT may end for any reason, so it does. A vCPU that is shut down is never entered. */
+  private writeActivity(value: number): void {
+    const { RUNNABLE, HALTED, UNINITIALIZED } = r.mpState;
+    const state =
+      value === activity.halted
+        ? HALTED
+        : value === activity.waitForSipi
+          ? UNINITIALIZED
+          : RUNNABLE;
+    this.mp.view.setUint32(0, state, true);
+    this.mp.set();
+  }
+
+  /** The kernel takes CR2 with the other system registers only. */
+  private setCr2(address: bigint): void {
+    this.sregs.get().setBigUint64(r.sregs.cr2, address, true);
+    this.sregs.set();
+  }
+
+  getApicBase(): bigint {
+    return this.sregs.get().getBigUint64(r.sregs.apic_base, true);
+  }
+
+  setApicBase(base: bigint): void {
+    this.sregs.get().setBigUint64(r.sregs.apic_base, base, true);
+    this.sregs.set();
+  }
+}
+
+/** How much of the XSAVE area there is with these features: leaf 0Dh, ECX. */
+export function xsaveBytesFor(largest: number | undefined): number {
+  return Math.min(Math.max(XSAVE_BYTES, largest ?? 0), r.sizeOf.xsave);
+}
+
+function gprAt(index: number): number {
+  return index < 8 ? r.regs.gpr[index]! : r.regs.r8 + (index - 8) * 8;
+}
+
+function readSegment(view: DataView, at: number): Segment {
+  const s = r.segment;
+  const bit = (offset: number, shift: number) => (view.getUint8(at + offset) & 1) << shift;
+  return {
+    selector: view.getUint16(at + s.selector, true),
+    attributes:
+      (view.getUint8(at + s.type) & 0xf) |
+      ((view.getUint8(at + s.dpl) & 3) << 5) |
+      (bit(s.s, 4) | bit(s.present, 7) | bit(s.avl, 12) | bit(s.l, 13) | bit(s.db, 14)) |
+      bit(s.g, 15),
+    unusable: view.getUint8(at + s.unusable) !== 0,
+    limit: view.getUint32(at + s.limit, true),
+    base: view.getBigUint64(at + s.base, true),
+  };
+}
+
+function writeSegment(view: DataView, at: number, segment: Segment): void {
+  const s = r.segment;
+  const { attributes } = segment;
+  view.setBigUint64(at + s.base, segment.base, true);
+  view.setUint32(at + s.limit, segment.limit, true);
+  view.setUint16(at + s.selector, segment.selector, true);
+  view.setUint8(at + s.type, attributes & 0xf);
+  view.setUint8(at + s.dpl, (attributes >> 5) & 3);
+  for (const [offset, shift] of [
+    [s.s, 4],
+    [s.present, 7],
+    [s.avl, 12],
+    [s.l, 13],
+    [s.db, 14],
+    [s.g, 15],
+  ] as const) {
+    view.setUint8(at + offset, (attributes >> shift) & 1);
+  }
+  view.setUint8(at + s.unusable, segment.unusable ? 1 : 0);
+}

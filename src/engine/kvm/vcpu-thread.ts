@@ -1,0 +1,107 @@
+import { Worker } from 'node:worker_threads';
+import { errorName, type Libc } from './libc.js';
+import { KICK_SIGNAL, MAILBOX_BYTES, type ThreadStart, turn, word } from './mailbox.js';
+
+/** Longer than a device takes to answer; sleeping and waking costs about as much. */
+const SPIN_NS = 50_000;
+
+/** The part of Atomics.waitAsync [ECMAScript 2024] that is used. */
+const { waitAsync } = Atomics as unknown as {
+  waitAsync(
+    words: Int32Array,
+    index: number,
+    value: number,
+  ): { async: boolean; value: Promise<string> | string };
+};
+
+/** Those that would keep the process from ending. */
+const live = new Set<KvmThread>();
+
+/** How KVM_RUN came back: an error's name, or that there is no thread any more. */
+export interface Back {
+  readonly error?: string;
+  readonly died?: Error;
+}
+
+/** A thread that does nothing but enter a vCPU. It is started by the first entry. */
+export class KvmThread {
+  private readonly words = new Int32Array(new SharedArrayBuffer(MAILBOX_BYTES));
+  private worker: Worker | undefined;
+  private died: Error | undefined;
+
+  constructor(
+    private readonly c: Libc,
+    private readonly fd: number,
+    private readonly name: string,
+    private readonly maySpin: boolean,
+  ) {}
+
+  go(): void {
+    this.worker ??= this.start();
+    Atomics.store(this.words, word.turn, turn.guest);
+    Atomics.notify(this.words, word.turn);
+  }
+
+  /** `undefined` while the guest runs. */
+  back(): Back | undefined {
+    if (this.died !== undefined) return { died: this.died };
+    if (Atomics.load(this.words, word.turn) !== turn.machine) return undefined;
+    const error = this.words[word.error]!;
+    return error === 0 ? {} : { error: errorName(error) };
+  }
+
+  /** Calls back once it is not the guest's turn; the answer calls that off. */
+  whenBack(callback: () => void): () => void {
+    let wanted = true;
+    const wait = waitAsync(this.words, word.turn, turn.guest);
+    void Promise.resolve(wait.value).then(() => {
+      if (wanted) callback();
+    });
+    return () => {
+      wanted = false;
+    };
+  }
+
+  /** Interrupts KVM_RUN; whoever calls has set immediate_exit. */
+  kick(): void {
+    const thread = Atomics.load(this.words, word.threadId);
+    if (thread !== 0 && this.died === undefined) this.c.tgkill(process.pid, thread, KICK_SIGNAL);
+  }
+
+  /** The thread ends as soon as it is out of the guest. */
+  close(): void {
+    live.delete(this);
+    Atomics.store(this.words, word.turn, turn.over);
+    Atomics.notify(this.words, word.turn);
+    this.kick();
+  }
+
+  private start(): Worker {
+    const workerData: ThreadStart = {
+      fd: this.fd,
+      words: this.words,
+      spinNs: this.maySpin ? SPIN_NS : 0,
+    };
+    const url = new URL('./vcpu-worker.js', import.meta.url);
+    const worker = new Worker(url, { workerData, name: this.name });
+    // The machine's own sleep keeps the process alive, and nothing else.
+    worker.unref();
+    worker.once('error', (error) => this.ended(error));
+    worker.once('exit', () => this.ended(new Error('it was stopped from outside')));
+    if (live.size === 0) process.once('exit', endAll);
+    live.add(this);
+    return worker;
+  }
+
+  private ended(why: Error): void {
+    if (!live.delete(this)) return;
+    this.died = new Error(`the thread of ${this.name} is gone: ${why.message}`, { cause: why });
+    Atomics.store(this.words, word.turn, turn.over);
+    Atomics.notify(this.words, word.turn);
+  }
+}
+
+/** Node waits for its workers at the end, and would wait for a guest for ever. */
+function endAll(): void {
+  for (const thread of [...live]) thread.close();
+}
