@@ -42,8 +42,8 @@ export class KvmVcpu implements Vcpu {
   private interruptWaiting = false;
   private nmiWaiting = false;
   private readonly interrupt = new Uint8Array(r.sizeOf.interrupt);
-  /** IA32_TSC_DEADLINE as last set: its timer is only right once the TSC is. */
-  private deadline = 0n;
+  /** When the APIC's timer fires, for TSC deadlines: only right once the TSC is. */
+  private timerNs = -1;
   private frozen: { tsc: bigint; apic: LocalApicRecord } | undefined;
 
   constructor(
@@ -261,7 +261,7 @@ export class KvmVcpu implements Vcpu {
     this.held = undefined;
     const { events, registers } = record;
     this.state.write(record);
-    if (this.worker !== undefined) this.state.setMsr(MSR_TSC_DEADLINE, this.deadline);
+    if (this.worker !== undefined) this.armDeadline();
     this.shutDown = events.activity === activity.shutDown || events.exception.vector === 256;
     this.halted = events.activity === activity.halted || events.activity === activity.waitForSipi;
     this.nmiWaiting = false;
@@ -296,8 +296,16 @@ export class KvmVcpu implements Vcpu {
     lapicToKvm(record, this.vm.options.clock.nowNs(), page);
     this.state.setApicBase(record.base);
     checked(c.ioctl(this.fd, r.ioctl.SET_LAPIC, page), 'a local APIC');
-    this.deadline = record.tscDeadline;
-    this.state.setMsr(MSR_TSC_DEADLINE, this.deadline);
+    this.timerNs = record.tscDeadline === 0n ? -1 : record.timerNs;
+    this.armDeadline();
+  }
+
+  /** By the machine's clock: the TSC may count faster here than where the deadline was set. */
+  private armDeadline(): void {
+    const { options, tscKhz } = this.vm;
+    const ticks = Math.ceil(((this.timerNs - options.clock.nowNs()) * tscKhz) / 1e6);
+    const deadline = this.readTsc() + BigInt(Math.max(ticks, 1));
+    this.state.setMsr(MSR_TSC_DEADLINE, this.timerNs < 0 ? 0n : deadline);
   }
 
   /** Remembers the guest's time, which the host's runs away from. */
@@ -309,7 +317,7 @@ export class KvmVcpu implements Vcpu {
 
   thaw(): void {
     if (this.frozen === undefined) return;
-    this.state.setMsr(MSR_TSC, this.frozen.tsc);
+    this.state.setTsc(this.frozen.tsc);
     this.setLocalApic(this.frozen.apic);
     this.frozen = undefined;
   }

@@ -46,6 +46,7 @@ export const sizeOf = {
   msr_entry: 16,
   msr_list: 4,
   interrupt: 4,
+  device_attr: 24,
 } as const;
 
 export const ioctl = {
@@ -98,6 +99,8 @@ export const ioctl = {
   SIGNAL_MSI: iow(0xa5, sizeOf.msi),
   GET_XCRS: ior(0xa6, sizeOf.xcrs),
   SET_XCRS: iow(0xa7, sizeOf.xcrs),
+  SET_DEVICE_ATTR: iow(0xe1, sizeOf.device_attr),
+  GET_DEVICE_ATTR: iow(0xe2, sizeOf.device_attr),
 } as const;
 
 export const API_VERSION = 12;
@@ -308,5 +311,13 @@ export const cpuidEntry = {
   SIGNIFICANT_INDEX: 1,
 } as const;
 export const msrEntry = { index: 0, data: 8 } as const;
+/** Of a vCPU, the group of its time: what is added to the host's TSC. */
+export const deviceAttr = {
+  group: 4,
+  attr: 8,
+  addr: 16,
+  VCPU_TSC_CTRL: 0,
+  VCPU_TSC_OFFSET: 0,
+} as const;
 export const clock = { clock: 0, flags: 8 } as const;
 export const xcrs = { nr_xcrs: 0, xcr: 8, value: 16 } as const;

@@ -8,7 +8,7 @@ import {
   XSAVE_BYTES,
 } from '../records.js';
 import { checked } from './ioctl-error.js';
-import type { Libc } from './libc.js';
+import { addressOf, type Libc } from './libc.js';
 import * as r from './registers.js';
 
 const MSR_TSC = 0x10;
@@ -237,6 +237,10 @@ export class KvmVcpuState {
       values.set(index, value);
     }
     for (const [index, value] of values) {
+      if (index === MSR_TSC) {
+        this.setTsc(value);
+        continue;
+      }
       // What neither host nor guest ever used is no loss.
       if (this.setMsr(index, value) || value === 0n) continue;
       throw new EngineError(
@@ -255,6 +259,27 @@ export class KvmVcpuState {
   setMsr(index: number, value: bigint): boolean {
     this.prepareMsr(index, value);
     return this.c.ioctl(this.fd, r.ioctl.SET_MSRS, this.oneMsr) === 1;
+  }
+
+  /**
+   * By the offset, where it can be had: the kernel takes a value that was written soon after another for
+   * an attempt to make vCPUs agree, and does not do as it was told.
+   */
+  setTsc(value: bigint): void {
+    const offset = new Uint8Array(8);
+    const view = new DataView(offset.buffer);
+    const attribute = new Uint8Array(r.sizeOf.device_attr);
+    const attributeView = new DataView(attribute.buffer);
+    const { deviceAttr, ioctl } = r;
+    attributeView.setUint32(deviceAttr.group, deviceAttr.VCPU_TSC_CTRL, true);
+    attributeView.setBigUint64(deviceAttr.attr, BigInt(deviceAttr.VCPU_TSC_OFFSET), true);
+    attributeView.setBigUint64(deviceAttr.addr, addressOf(offset), true);
+    if (this.c.ioctl(this.fd, ioctl.GET_DEVICE_ATTR, attribute) === 0) {
+      const change = value - (this.getMsr(MSR_TSC) ?? 0n);
+      view.setBigUint64(0, BigInt.asUintN(64, view.getBigUint64(0, true) + change), true);
+      if (this.c.ioctl(this.fd, ioctl.SET_DEVICE_ATTR, attribute) === 0) return;
+    }
+    this.setMsr(MSR_TSC, value);
   }
 
   private prepareMsr(index: number, value: bigint): void {
