@@ -12,7 +12,8 @@ const kernels = { 64: 'vmlinuz-cloud-amd64', 32: 'vmlinuz-686' };
  * Everything that can run a guest, by name: the widths of code it is asked for, and `command`, a
  * program and its arguments, with the guest's console on its standard input and output. Linux boots
  * with `initrd` (a file) and `append` (its command line); `node` is the program that runs Chassis and
- * v86; `jit` is `on`, `off` or, for what Chassis does by itself, undefined.
+ * v86; `jit` is `on`, `off` or, for what Chassis does by itself, undefined. `onlyWhenAsked` keeps a
+ * peer out of a run that names none.
  */
 export const peers = {
   native: {
@@ -39,6 +40,11 @@ export const peers = {
         ...linux(bits, boot),
       ],
     ],
+  },
+  interpreter: {
+    bits: [64, 32],
+    onlyWhenAsked: true,
+    command: (bits, options) => peers.chassis.command(bits, { ...options, jit: 'off' }),
   },
   v86: {
     bits: [32],

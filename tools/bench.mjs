@@ -4,10 +4,12 @@ import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
+import { figureTable } from '../bench/figures.mjs';
 import { benchGuest, guestFlags } from '../bench/guest.mjs';
 import { benchIdle } from '../bench/idle.mjs';
 import { benchInterpBuild } from '../bench/interp-build.mjs';
 import { benchKvm } from '../bench/kvm.mjs';
+import { benchMemory } from '../bench/memory.mjs';
 import { benchMips } from '../bench/mips.mjs';
 import { build } from './lib/build.mjs';
 import { nodeProgram } from './lib/current-node.mjs';
@@ -18,6 +20,7 @@ import { main, run, StepError, say } from './lib/step.mjs';
 const benches = {
   mips: benchMips,
   boot: benchBoot,
+  memory: benchMemory,
   idle: benchIdle,
   build: benchInterpBuild,
   guest: benchGuest,
@@ -45,13 +48,16 @@ await main(async () => {
     if (chosen.length > 0 && !chosen.includes(name)) continue;
     try {
       const result = await bench({ qemu: qemu !== undefined, flags, node });
-      console.log(`\n${result.text ?? result}`);
-      report.tables[name] = result.data ?? result;
+      console.log(`\n${result.text}`);
+      report.tables[name] = result.data;
+      failed += result.failures?.length ?? 0;
     } catch (error) {
       failed++;
       console.log(`\n${name}: ${error.message}`);
     }
   }
+  const summary = figureTable(report.tables);
+  if (summary) console.log(`\n${summary}`);
   if (flags.json) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
   return failed === 0 ? 0 : 1;
 });
