@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:
 import { cpus, freemem, totalmem, userInfo } from 'node:os';
 import { loadSoftCode } from '../backend/node/soft-code.js';
 import type { KvmReport } from '../engine/kvm/probe.js';
-import { kvmReport } from './engines.js';
+import { tryKvm } from './engines.js';
 import { packageManifest } from './version.js';
 
 /** A device file, as `ls -l` shows it. */
@@ -58,7 +58,7 @@ export async function hostFacts(kvmDevice = '/dev/kvm'): Promise<HostFacts> {
       text('/sys/kernel/mm/transparent_hugepage/enabled'),
     )?.[1] as HostFacts['transparentHugePages'],
     reservedHugePages: Number(/HugePages_Total:\s+(\d+)/.exec(text('/proc/meminfo'))?.[1] ?? 0),
-    kvm: await kvmReport(kvmDevice),
+    kvm: (await tryKvm(kvmDevice)).report,
     softProblem: await loadSoftCode().then(
       () => undefined,
       (error: Error) => error.message,

@@ -135,6 +135,14 @@ const cases: readonly [string, Partial<HostFacts>, string, 'note' | 'missing', R
     /npm ci.*glibc/,
   ],
   [
+    'a KVM that makes no VM',
+    { kvm: { ...hardware, usable: false, problem: 'refused a virtual machine: EBUSY' } },
+    'KVM device',
+    'missing',
+    /EBUSY/,
+    /other hypervisors/,
+  ],
+  [
     'KVM of the software kind',
     { kvm: { ...hardware, kind: 'software', module: 'kvm_pvm' } },
     'KVM kind',

@@ -113,6 +113,10 @@ function kvmDevice({ device, kvm, user, container, virtualization }: HostFacts):
       'npm ci: it installs the package koffi, which calls the C library; that has to be glibc';
     return { name, status: 'missing', found: `${found}: ${kvm.problem}`, fix };
   }
+  if (!kvm.usable && kvm.apiVersion === 12 && kvm.missing.length === 0) {
+    const fix = 'end other hypervisors that hold the CPU’s virtualization; dmesg may say more';
+    return { name, status: 'missing', found: `${found}: ${kvm.problem}`, fix };
+  }
   return { name, status: 'ok', found: `${found}: ${user} may open it` };
 }
 

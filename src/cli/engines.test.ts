@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { EngineError } from '../engine/engine.js';
-import { kvmReport, openEngine } from './engines.js';
+import { openEngine, tryKvm } from './engines.js';
 import { exitStatus } from './exit-status.js';
 import { reportError } from './report-error.js';
 
@@ -26,7 +26,8 @@ test('kvm that cannot be had is one sentence that says why and what helps, with 
 });
 
 test('a file that is not KVM’s is refused by name', async () => {
-  const { usable, problem } = await kvmReport('/dev/null');
-  assert.equal(usable, false);
-  assert.match(problem!, /\/dev\/null/);
+  const { engine, report } = await tryKvm('/dev/null');
+  assert.equal(engine, undefined);
+  assert.equal(report.usable, false);
+  assert.match(report.problem!, /\/dev\/null/);
 });

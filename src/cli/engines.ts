@@ -21,20 +21,20 @@ export interface AutoChoice {
 export async function openEngine(choice: EngineChoice, options: OpenOptions = {}): Promise<Engine> {
   const { say = () => {}, kvmDevice } = options;
   if (choice === 'soft') return openSoft();
-  if (choice === 'kvm') {
-    const engine = await openKvm(kvmDevice).catch((error) => {
-      throw new EngineError(
-        'unavailable',
-        `--engine kvm: ${reason(error)}; chassis doctor says more, and --engine soft works everywhere`,
-        { cause: error },
-      );
-    });
-    if (engine.report.kind === 'software') say(`engine kvm: ${slowKind(engine.report)}`);
-    return engine;
+  const { engine, report } = await tryKvm(kvmDevice);
+  if (choice === 'auto') {
+    const auto = chooseAuto(report);
+    say(`engine ${auto.engine}: ${auto.why}`);
+    return auto.engine === 'kvm' && engine !== undefined ? engine : openSoft();
   }
-  const auto = chooseAuto(await kvmReport(kvmDevice));
-  say(`engine ${auto.engine}: ${auto.why}`);
-  return auto.engine === 'kvm' ? openKvm(kvmDevice) : openSoft();
+  if (engine === undefined) {
+    throw new EngineError(
+      'unavailable',
+      `--engine kvm: ${report.problem}; chassis doctor says more, and --engine soft works everywhere`,
+    );
+  }
+  if (report.kind === 'software') say(`engine kvm: ${slowKind(report)}`);
+  return engine;
 }
 
 /**
@@ -47,15 +47,21 @@ export function chooseAuto(kvm: KvmReport): AutoChoice {
   return { engine: 'kvm', why: `KVM works here (${kvm.module})` };
 }
 
-/** What KVM on this host can do. Never throws. */
-export async function kvmReport(device?: string): Promise<KvmReport> {
+/** The kvm engine where it can make a VM with a vCPU, and what KVM on this host can do. Never throws. */
+export async function tryKvm(
+  device?: string,
+): Promise<{ readonly engine?: Engine; readonly report: KvmReport }> {
+  let report: KvmReport = { usable: false, kind: 'none', capabilities: {}, missing: [] };
   try {
+    // Only now: hosts for which koffi has no binary run the soft engine.
     const { probeKvm } = await import('../engine/kvm/probe.js');
-    return probeKvm(device);
+    report = probeKvm(device);
+    if (!report.usable) return { report };
+    const { loadKvmEngine } = await import('../engine/kvm/kvm-engine.js');
+    return { engine: loadKvmEngine(device === undefined ? {} : { device }), report };
   } catch (error) {
-    // The package that calls the C library has no binary for this host.
-    const problem = reason(error);
-    return { usable: false, kind: 'none', capabilities: {}, missing: [], problem };
+    const message = error instanceof Error ? error.message : String(error);
+    return { report: { ...report, usable: false, problem: message.split('\n')[0]! } };
   }
 }
 
@@ -63,19 +69,9 @@ async function openSoft(): Promise<Engine> {
   return new SoftEngine(await loadSoftCode());
 }
 
-async function openKvm(device: string | undefined) {
-  // Only now: hosts that koffi has no binary for run the soft engine.
-  const { loadKvmEngine } = await import('../engine/kvm/kvm-engine.js');
-  return loadKvmEngine(device === undefined ? {} : { device });
-}
-
 function slowKind({ module }: KvmReport): string {
   return (
     `KVM on this host is of the software kind (${module}), which emulates a guest's kernel ` +
     'code; a stock Linux is too slow on it, and faster on the soft engine'
   );
-}
-
-function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
 }
