@@ -1,5 +1,8 @@
-// How long a machine takes to stop and to go on: prints "pause MS" and "resume MS", a pair a round.
-// usage: node bench/kvm-pause.mjs ROUNDS [ENGINE]
+// A whole machine, its vCPU on a thread of its own: prints a line for each round of
+//   pause MS    from another thread's wish until a guest that never exits has stopped
+//   resume MS   from there until the guest's next output is seen
+//   exit US     a turn of a guest that does nothing but write to a device's port
+// usage: node bench/kvm-machine.mjs ROUNDS [ENGINE]
 import { Worker } from 'node:worker_threads';
 import { noChar } from '#src/backend/char/char.js';
 import { HostClock } from '#src/backend/node/host-clock.js';
@@ -37,7 +40,6 @@ const asker = new Worker(
   { eval: true },
 );
 
-/** Milliseconds from another thread's wish until a guest that never exits has stopped. */
 async function pauseMs() {
   const machine = machineOf([0xeb, 0xfe]); // jmp to itself
   const running = machine.run();
@@ -51,11 +53,12 @@ async function pauseMs() {
   return took;
 }
 
-/** Milliseconds from `run` of a stopped machine until its guest's next output is seen. */
+// mov dx, 0x402; again: out dx, al; jmp again
+const writer = [0xba, 0x02, 0x04, 0xee, 0xeb, 0xfd];
+
 async function resumeMs() {
   let seen = () => {};
-  // mov dx, 0x402; again: out dx, al; jmp again
-  const machine = machineOf([0xba, 0x02, 0x04, 0xee, 0xeb, 0xfd], () => seen());
+  const machine = machineOf(writer, () => seen());
   const first = machine.run();
   await sleep(30);
   machine.stop();
@@ -72,8 +75,23 @@ async function resumeMs() {
   return took;
 }
 
+async function exitUs() {
+  let writes = 0;
+  const machine = machineOf(writer, () => writes++);
+  const running = machine.run();
+  await sleep(50);
+  const [from, before] = [performance.now(), writes];
+  await sleep(200);
+  const took = ((performance.now() - from) * 1000) / (writes - before);
+  machine.stop();
+  await running;
+  machine.close();
+  return took;
+}
+
 for (let round = 0; round < rounds; round++) {
   console.log(`pause ${(await pauseMs()).toFixed(3)}`);
   console.log(`resume ${(await resumeMs()).toFixed(3)}`);
+  console.log(`exit ${(await exitUs()).toFixed(3)}`);
 }
 await asker.terminate();
