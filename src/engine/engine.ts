@@ -94,6 +94,8 @@ export interface EngineChips {
 
 /** Guest instructions on a thread of their own: {@link Vcpu.run} in two halves. */
 export interface VcpuThread {
+  /** For how long polling is cheaper than sleeping; 0 where the guest would get no CPU meanwhile. */
+  readonly spinNs: number;
   /** Runs on until the next exit; what the last one asked for has been answered. */
   go(): void;
   /** The exit that has come. `undefined`: the guest runs. */

@@ -71,6 +71,8 @@ export class PcBoard implements InlineBus {
   readonly devices: readonly Device<unknown>[];
   private readonly a20: SharedLine;
   private readonly i440fx: I440fx;
+  private readonly pic: Pic8259Pair;
+  private readonly pit: Pit8254;
   private readonly uarts: Uart16550[] = [];
   private readonly isa: SharedLine[];
 
@@ -85,10 +87,10 @@ export class PcBoard implements InlineBus {
     this.memory = new BoardMemory(vm, ram, config.firmware);
     this.a20 = new SharedLine({ set: (high) => vm.setA20(high) });
 
-    const pic = new Pic8259Pair({ intr: { set: (high) => interrupts.setIntr(high) } });
-    interrupts.attachPic(pic);
+    this.pic = new Pic8259Pair({ intr: { set: (high) => interrupts.setIntr(high) } });
+    interrupts.attachPic(this.pic);
     this.isa = Array.from({ length: ISA_IRQS }, (_, irq) => {
-      const line = pic.irq(irq);
+      const line = this.pic.irq(irq);
       return new SharedLine({
         set: (high) => {
           line.set(high);
@@ -138,10 +140,13 @@ export class PcBoard implements InlineBus {
       },
     });
     this.fwCfg = new FwCfg(this.memory.physical);
+    // One that only stands for the engine's must not interrupt as well.
+    const pitWiring = vm.chips === undefined ? { timers, irq: irq(0) } : nowhere;
+    this.pit = new Pit8254({ clock, ...pitWiring });
     const onPorts: Device<unknown>[] = [
-      pic,
+      this.pic,
       pciHost,
-      new Pit8254({ clock, timers, irq: irq(0) }),
+      this.pit,
       new Rtc146818(
         { clock, timers, irq: irq(8) },
         { cmos: cmosForMemory(ram.below4G, ram.above4G) },
@@ -170,6 +175,21 @@ export class PcBoard implements InlineBus {
   reset(): void {
     for (const device of this.devices) device.reset('warm');
     this.wiring.interrupts.ioApic.reset();
+  }
+
+  /** Where the engine has the 8259s, the 8254 and the IOAPIC: our devices take their state. */
+  takeChips(): void {
+    const records = this.wiring.vm.chips?.get();
+    if (records === undefined) return;
+    this.pic.restore(records.pic);
+    this.pit.restore(records.pit);
+    this.wiring.interrupts.setIoApic(records.ioApic);
+  }
+
+  /** The reverse. */
+  giveChips(): void {
+    const ioApic = this.wiring.interrupts.getIoApic();
+    this.wiring.vm.chips?.set({ pic: this.pic.save(), pit: this.pit.save(), ioApic });
   }
 
   /** What a loader without firmware finds on real hardware: RAM below 1 MiB, A20 open. */
@@ -257,3 +277,8 @@ function byteSink(char: CharBackend): { write(byte: number): void } {
     },
   };
 }
+
+const nowhere = {
+  timers: { create: () => ({ arm() {}, disarm() {} }) },
+  irq: { set() {} },
+};

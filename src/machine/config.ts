@@ -1,3 +1,5 @@
+import type { CpuidEntry } from '../cpu/state/cpuid.js';
+import { type CpuModel, cpuModels } from '../engine/cpu-models.js';
 import { mapFirmware } from '../firmware/firmware-image.js';
 import type { NamedFile } from '../firmware/load-error.js';
 import { checkMemorySize } from '../firmware/memory-size.js';
@@ -13,6 +15,10 @@ export type TraceKind = (typeof traceKinds)[number];
 export interface MachineConfig {
   readonly machine: 'pc';
   readonly cpus: number;
+  /** What the guest's CPU has. Default: `common`, and under the `soft` engine all that it has. */
+  readonly cpu?: CpuModel;
+  /** What CPUID says, of a machine that was saved: goes before `cpu`. */
+  readonly cpuid?: readonly CpuidEntry[];
   readonly memoryBytes: number;
   /**
    * Without firmware a kernel is started directly; with firmware it is handed over through fw_cfg.
@@ -50,6 +56,9 @@ export function checkConfig(config: MachineConfig, limits: EngineLimits): void {
       'bad-config',
       `--cpus: found ${cpus}, but more than ${limits.maxVcpus} is not there yet with the ${limits.name} engine`,
     );
+  }
+  if (config.cpu !== undefined && !cpuModels.includes(config.cpu)) {
+    bad('--cpu', `"${config.cpu}"`, cpuModels.join(', '));
   }
   checkMemorySize(memoryBytes, { engine: limits.name, maxBytes: limits.maxMemoryBytes });
   if (config.kernel === undefined) {

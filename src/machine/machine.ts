@@ -2,6 +2,7 @@ import type { CharBackend } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
 import type { Clock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
+import type { CpuidEntry } from '../cpu/state/cpuid.js';
 import type { Engine } from '../engine/engine.js';
 import type { MachineConfig } from './config.js';
 import type { Inspection } from './inspect.js';
@@ -17,6 +18,8 @@ export interface Schedule {
 /** All that a machine needs of its host; nothing of it is in a snapshot. */
 export interface HostServices {
   readonly engine: Engine;
+  /** What CPUID could say under the other engine here: for the CPU model `common`. */
+  readonly peerCpuid?: (vcpus: number) => readonly CpuidEntry[];
   /** The host's time; the machine keeps its own, which stops while it is not running. */
   readonly clock: Clock;
   readonly schedule: Schedule;

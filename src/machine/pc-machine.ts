@@ -1,7 +1,9 @@
 import { noChar } from '../backend/char/char.js';
 import { assert } from '../base/assert.js';
-import type { Exit, Vcpu, Vm } from '../engine/engine.js';
+import { cpuidOf } from '../engine/cpu-models.js';
+import type { Exit, InlineBus, Vcpu, Vm } from '../engine/engine.js';
 import { type RamLayout, ramLayout } from '../firmware/e820.js';
+import { answerIo, answerMmio } from './answer-exit.js';
 import { BoardMemory } from './board-memory.js';
 import { PcBoard } from './board-pc.js';
 import type { Boot } from './boot.js';
@@ -11,8 +13,9 @@ import { type Inspection, inspectBoard } from './inspect.js';
 import { PcInterrupts } from './interrupts.js';
 import type { HostServices, Machine, Outcome } from './machine.js';
 import { MachineClock } from './machine-clock.js';
-import { RunLoop } from './run-loop.js';
+import { type Loop, RunLoop } from './run-loop.js';
 import { type PartsOfMachine, saveMachine } from './snapshot-parts.js';
+import { type ThreadedVcpu, ThreadLoop } from './thread-loop.js';
 import { Timers } from './timers.js';
 import { Tracing } from './tracing.js';
 
@@ -20,11 +23,12 @@ import { Tracing } from './tracing.js';
 export class PcMachine implements Machine, PartsOfMachine {
   readonly clock: MachineClock;
   readonly board: PcBoard;
-  readonly vcpu: Vcpu;
+  readonly vcpus: readonly Vcpu[];
   readonly vm: Vm;
   readonly interrupts: PcInterrupts;
-  private readonly loop: RunLoop;
+  private readonly loop: Loop;
   private readonly trace: Tracing;
+  private readonly bus: InlineBus;
   /** What the guest or the user asked for, to be done between two slices. */
   private asked: { kind: 'end'; outcome: Outcome } | { kind: 'reset'; who: string } | undefined;
   private stopAsked = false;
@@ -45,6 +49,8 @@ export class PcMachine implements Machine, PartsOfMachine {
       vcpus: config.cpus,
       clock: this.clock,
       randomU32,
+      cpuid: config.cpuid ?? cpuidFor(config, host),
+      ownChips: true,
       interrupts: (store) => {
         interrupts = new PcInterrupts({ vcpus: config.cpus, clock: this.clock, timers, store });
         return interrupts;
@@ -69,12 +75,18 @@ export class PcMachine implements Machine, PartsOfMachine {
       onDebugExit: (status) => this.ask({ kind: 'end', outcome: { kind: 'debug-exit', status } }),
     });
     for (const [key, content] of boot.files) this.board.fwCfg.add(key, content);
-    this.vcpu = this.vm.createVcpu(0);
-    this.vcpu.attachBus?.(this.trace.bus(this.board));
-    this.loop = new RunLoop(this.vcpu, this.clock, timers, schedule, {
+    this.bus = this.trace.bus(this.board);
+    this.vcpus = Array.from({ length: config.cpus }, (_, index) => this.vm.createVcpu(index));
+    const hooks = {
+      wanted: () => this.asked !== undefined || this.stopAsked,
       between: () => this.between(),
-      exit: (exit) => this.exit(exit),
-    });
+      exit: (exit: Exit, vcpu: Vcpu) => this.exit(exit, vcpu),
+    };
+    const first = this.vcpus[0]!;
+    first.attachBus?.(this.bus);
+    this.loop = haveThreads(this.vcpus)
+      ? new ThreadLoop(this.vcpus, this.vm.chips, this.clock, timers, schedule, hooks)
+      : new RunLoop(first, this.clock, timers, schedule, hooks);
   }
 
   run(): Promise<Outcome> {
@@ -97,6 +109,7 @@ export class PcMachine implements Machine, PartsOfMachine {
 
   save(): Uint8Array {
     assert(!this.loop.running, 'a machine is saved while it is stopped');
+    this.board.takeChips();
     return saveMachine(this);
   }
 
@@ -112,7 +125,8 @@ export class PcMachine implements Machine, PartsOfMachine {
 
   /** Power-on: to be called once, before the first run, unless a snapshot is restored. */
   powerOn(): void {
-    this.boot.start(this.board, this.vcpu, 'power-on');
+    this.board.giveChips();
+    this.boot.start(this.board, this.vcpus[0]!, 'power-on');
   }
 
   private ask(wish: NonNullable<typeof this.asked>): void {
@@ -122,7 +136,7 @@ export class PcMachine implements Machine, PartsOfMachine {
   }
 
   private interrupt(): void {
-    this.vcpu.requestPause();
+    for (const vcpu of this.vcpus) vcpu.requestPause();
     this.loop.wake();
   }
 
@@ -142,30 +156,30 @@ export class PcMachine implements Machine, PartsOfMachine {
 
   private restart(): void {
     this.board.reset();
-    this.vcpu.reset('power-on');
-    this.boot.start(this.board, this.vcpu, 'reset');
+    for (const vcpu of this.vcpus) vcpu.reset('power-on');
+    this.board.giveChips();
+    this.boot.start(this.board, this.vcpus[0]!, 'reset');
   }
 
-  private exit(exit: Exit): Outcome | undefined {
+  private exit(exit: Exit, vcpu: Vcpu): Outcome | undefined {
     this.trace.say('exits', exit.kind);
     switch (exit.kind) {
       case 'shutdown':
         return {
           kind: 'crashed',
           reason: 'triple fault',
-          report: cpuReport(this.vcpu.getRecord(), this.board.memory.physical),
+          report: cpuReport(vcpu.getRecord(), this.board.memory.physical),
         };
       case 'internal-error':
         throw new Error(
-          `${exit.message}\n${cpuReport(this.vcpu.getRecord(), this.board.memory.physical)}`,
+          `${exit.message}\n${cpuReport(vcpu.getRecord(), this.board.memory.physical)}`,
           { cause: exit.cause },
         );
       case 'io':
-        this.answerIo(exit);
+        answerIo(this.bus, exit);
         return undefined;
       case 'mmio':
-        if (exit.direction === 'read') this.board.mmio.readBytes(exit.gpa, exit.data);
-        else this.board.mmio.writeBytes(exit.gpa, exit.data);
+        answerMmio(this.bus, exit);
         return undefined;
       case 'hlt':
       case 'intr':
@@ -173,13 +187,15 @@ export class PcMachine implements Machine, PartsOfMachine {
         return undefined;
     }
   }
+}
 
-  /** For engines without an inline bus. */
-  private answerIo({ port, size, direction, count, data }: Extract<Exit, { kind: 'io' }>): void {
-    for (let i = 0; i < count; i++) {
-      const piece = data.subarray(i * size, (i + 1) * size);
-      if (direction === 'in') this.board.ports.readBytes(port, piece);
-      else this.board.ports.writeBytes(port, piece);
-    }
-  }
+function haveThreads(vcpus: readonly Vcpu[]): vcpus is readonly ThreadedVcpu[] {
+  return vcpus.every(({ thread }) => thread !== undefined);
+}
+
+/** The model that the configuration names; a VM that is to move has what both engines do. */
+function cpuidFor({ cpu, cpus }: MachineConfig, { engine, peerCpuid }: HostServices) {
+  const offered = engine.cpuid(cpus);
+  if (engine.name === 'soft' && cpu === undefined) return offered;
+  return cpuidOf(cpu ?? 'common', cpus, offered, peerCpuid?.(cpus));
 }

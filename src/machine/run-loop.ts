@@ -6,26 +6,36 @@ import type { Timers } from './timers.js';
 /** Guest work between two looks at the timers. */
 const SLICE_NS = 1e6;
 /** Time before the event loop gets its turn. */
-const TURN_NS = 4e6;
+export const TURN_NS = 4e6;
 /** Sleeping for less than this is not worth it: a host's timers count milliseconds. */
-const SHORT_NS = 0.3e6;
+export const SHORT_NS = 0.3e6;
 /** A halted guest that waits for nothing: keeps the host's event loop alive. */
-const LONG_SLEEP_MS = 60_000;
+export const LONG_SLEEP_MS = 60_000;
 const FIRST_RATE = 10_000 / 1e6;
 const LEAST_BUDGET = 200;
 
 export interface RunHooks {
+  /** Something is there for `between` to do. */
+  wanted(): boolean;
   /** Between slices: an outcome ends the run. May reset the machine. */
   between(): Outcome | undefined;
   /** An exit other than `intr`: an outcome ends the run. */
-  exit(exit: Exit): Outcome | undefined;
+  exit(exit: Exit, vcpu: Vcpu): Outcome | undefined;
+}
+
+/** What drives the vCPUs. */
+export interface Loop {
+  readonly running: boolean;
+  run(): Promise<Outcome>;
+  /** Something may wait for a vCPU, or for the loop itself. */
+  wake(): void;
 }
 
 /**
  * Runs vCPU 0 on the machine's thread, in slices of about a millisecond, and sleeps on the host while
  * the guest is halted.
  */
-export class RunLoop {
+export class RunLoop implements Loop {
   /** Instructions a nanosecond, as lately measured. */
   private rate = FIRST_RATE;
   private sliceEndNs = 0;
@@ -69,7 +79,6 @@ export class RunLoop {
     return this.step !== undefined;
   }
 
-  /** Something may wait for the vCPU, or for the loop itself. */
   wake(): void {
     this.halted = false;
     if (this.cancelSleep === undefined || this.step === undefined) return;
@@ -111,7 +120,7 @@ export class RunLoop {
     this.halted = isHalt;
     this.sliceEndNs = 0;
     if (!isHalt) this.measure(this.clock.nowNs() - startNs, (vcpu.retired?.() ?? 0) - before);
-    return exit.kind === 'intr' ? undefined : this.hooks.exit(exit);
+    return exit.kind === 'intr' ? undefined : this.hooks.exit(exit, vcpu);
   }
 
   private budget(ns: number): void {

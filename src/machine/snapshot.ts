@@ -10,6 +10,7 @@ export function loadMachine(
   trace: readonly TraceKind[] = [],
 ): Machine {
   const snapshot = new Snapshot(file);
+  snapshot.checkFeatures(host.engine);
   const machine = buildMachine({ ...snapshot.config, trace }, host);
   snapshot.restore(machine);
   return machine;

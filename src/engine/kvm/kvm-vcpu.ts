@@ -63,8 +63,9 @@ export class KvmVcpu implements Vcpu {
     this.state = new KvmVcpuState(c, this.fd, xsaveBytesFor(sizes?.ecx), ownApic);
     this.signature = find(vm.cpuid, 1, 0)!.eax;
     if (ownApic) {
-      this.worker = new KvmThread(c, this.fd, `vCPU ${index}`, vm.maySpin);
+      this.worker = new KvmThread(c, this.fd, `vCPU ${index}`, vm.spinNs);
       this.thread = {
+        spinNs: this.worker.spinNs,
         go: () => this.go(),
         poll: () => this.poll(),
         whenExit: (callback) => this.worker!.whenBack(callback),

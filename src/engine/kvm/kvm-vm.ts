@@ -37,6 +37,8 @@ const IOAPIC_PINS = 24;
 /** The IOAPIC's input for the timer, whose own is the 8259's 0. */
 const TIMER_PIN = 2;
 const CASCADE = 2;
+/** Longer than a device takes to answer; sleeping and waking costs about as much. */
+const SPIN_NS = 50_000;
 
 /** A virtual machine of the kernel's. */
 export class KvmVm implements Vm {
@@ -104,8 +106,8 @@ export class KvmVm implements Vm {
   }
 
   /** Waiting by spinning helps only where the other side runs meanwhile. */
-  get maySpin(): boolean {
-    return availableParallelism() > 1;
+  get spinNs(): number {
+    return availableParallelism() > 1 ? SPIN_NS : 0;
   }
 
   private placeKernelPages(): void {

@@ -2,9 +2,6 @@ import { Worker } from 'node:worker_threads';
 import { errorName, type Libc } from './libc.js';
 import { KICK_SIGNAL, MAILBOX_BYTES, type ThreadStart, turn, word } from './mailbox.js';
 
-/** Longer than a device takes to answer; sleeping and waking costs about as much. */
-const SPIN_NS = 50_000;
-
 /** The part of Atomics.waitAsync [ECMAScript 2024] that is used. */
 const { waitAsync } = Atomics as unknown as {
   waitAsync(
@@ -33,7 +30,7 @@ export class KvmThread {
     private readonly c: Libc,
     private readonly fd: number,
     private readonly name: string,
-    private readonly maySpin: boolean,
+    readonly spinNs: number,
   ) {}
 
   go(): void {
@@ -77,11 +74,8 @@ export class KvmThread {
   }
 
   private start(): Worker {
-    const workerData: ThreadStart = {
-      fd: this.fd,
-      words: this.words,
-      spinNs: this.maySpin ? SPIN_NS : 0,
-    };
+    const { fd, words, spinNs } = this;
+    const workerData: ThreadStart = { fd, words, spinNs };
     const url = new URL('./vcpu-worker.js', import.meta.url);
     const worker = new Worker(url, { workerData, name: this.name });
     // The machine's own sleep keeps the process alive, and nothing else.
