@@ -1,9 +1,10 @@
 /*
  * The least that a program can do to run a guest: 16-bit code that is `again: out 0x80, al; jmp again`,
- * and an exit to here for each turn of it. Prints the mean nanoseconds of a turn, a line for each round
- * of PER_ROUND turns. bench/kvm.mjs runs the same guest in Chassis beside it.
+ * and an exit to here for each turn of it. For each byte on standard input it runs so many turns and
+ * prints the mean nanoseconds of one. bench/kvm-exits.mjs is the same in Chassis, and bench/kvm.mjs has
+ * the two take turns.
  *
- * usage: kvm-exits ROUNDS PER_ROUND
+ * usage: kvm-exits PER_ROUND
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -30,8 +31,7 @@ static double now_ns(void) {
 }
 
 int main(int argc, char **argv) {
-  int rounds = argc > 1 ? atoi(argv[1]) : 5;
-  int per_round = argc > 2 ? atoi(argv[2]) : 10000;
+  int per_round = argc > 1 ? atoi(argv[1]) : 10000;
   int kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
   int vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
   size_t size = 0x10000;
@@ -51,7 +51,7 @@ int main(int argc, char **argv) {
   check(ioctl(vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
   struct kvm_regs regs = {.rflags = 2};
   check(ioctl(vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
-  for (int round = 0; round < rounds; round++) {
+  while (getchar() != EOF) {
     double from = now_ns();
     for (int i = 0; i < per_round; i++) {
       check(ioctl(vcpu, KVM_RUN, 0), "KVM_RUN");
@@ -61,6 +61,7 @@ int main(int argc, char **argv) {
       }
     }
     printf("%.1f\n", (now_ns() - from) / per_round);
+    fflush(stdout);
   }
   return 0;
 }

@@ -1,14 +1,16 @@
-// The guest of kvm-exits.c in Chassis: prints the mean nanoseconds of a turn, a line a round.
-// usage: node bench/kvm-exits.mjs ROUNDS PER_ROUND [ENGINE]
+// The guest of kvm-exits.c in Chassis: for each line on standard input runs so many turns of its loop
+// and prints the mean nanoseconds of one.
+// usage: node bench/kvm-exits.mjs PER_ROUND [ENGINE]
+import { createInterface } from 'node:readline';
 import { HostClock } from '#src/backend/node/host-clock.js';
 import { openEngine } from '#src/cli/engines.js';
 import { PcInterrupts } from '#src/machine/interrupts.js';
 import { Timers } from '#src/machine/timers.js';
 
-const [rounds, perRound] = process.argv.slice(2, 4).map(Number);
+const perRound = Number(process.argv[2]);
 const memoryBytes = 0x1_0000;
 
-const engine = await openEngine(process.argv[4] ?? 'kvm');
+const engine = await openEngine(process.argv[3] ?? 'kvm');
 const clock = new HostClock();
 const vm = engine.createVm({
   memoryBytes,
@@ -31,7 +33,7 @@ record.registers.rip = 0n;
 record.system.segments[1] = { ...record.system.segments[3], attributes: 0x9b };
 vcpu.setRecord(record);
 
-for (let round = 0; round < rounds; round++) {
+for await (const _ of createInterface({ input: process.stdin })) {
   const from = process.hrtime.bigint();
   for (let i = 0; i < perRound; ) {
     const exit = vcpu.run();
