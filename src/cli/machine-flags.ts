@@ -5,6 +5,7 @@ import {
   traceKinds,
 } from '../machine/config.js';
 import { type FlagTable, type ParsedArgs, parseNumber, parseSize, parseWord } from './args.js';
+import { diskDevice } from './disk-flags.js';
 import { CliError, exitStatus, usageError } from './exit-status.js';
 import { readInput } from './host-files.js';
 
@@ -21,6 +22,12 @@ export const machineFlags: FlagTable = {
   initrd: { value: 'FILE', help: 'its initramfs, or first Multiboot module' },
   append: { value: 'TEXT', help: 'its command line' },
   firmware: { value: 'FILE', help: 'a BIOS, such as SeaBIOS’s bios-256k.bin' },
+  disk: {
+    value: 'FILE,format=raw|qcow2[,...]',
+    repeatable: true,
+    help: 'a disk; also serial=, queues=, block= and readonly=on',
+  },
+  rng: { help: 'random numbers for the guest' },
   device: {
     value: 'NAME[,key=value...]',
     repeatable: true,
@@ -52,7 +59,11 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ...file('initrd'),
     ...file('firmware'),
     ...(append === undefined ? {} : { append }),
-    devices: args.all('device').map(parseDevice),
+    devices: [
+      ...args.all('disk').map(diskDevice),
+      ...(args.has('rng') ? [{ name: 'virtio-rng', options: {} }] : []),
+      ...args.all('device').map(parseDevice),
+    ],
     trace: traceWords(args),
   };
 }

@@ -1,11 +1,13 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
+import type { Disk } from '../backend/disk/disk.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
 import { createMachine } from '../machine/create-machine.js';
 import type { HostServices, Machine, Outcome } from '../machine/machine.js';
-import { loadMachine } from '../machine/snapshot.js';
+import { loadMachine, Snapshot } from '../machine/snapshot.js';
 import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from './args.js';
+import { closeDisks, openDisks } from './disk-flags.js';
 import { openEngine } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
@@ -32,6 +34,8 @@ const savedFlags = [
   'initrd',
   'append',
   'firmware',
+  'disk',
+  'rng',
   'device',
 ];
 
@@ -41,6 +45,7 @@ export const run: Verb = {
     `usage: chassis run [flags]\n\n${describeFlags(flags)}\n` +
     'Examples:\n' +
     '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
+    '  chassis run --kernel vmlinuz --append root=/dev/vda1 --disk debian.qcow2,format=qcow2\n' +
     '  chassis run --firmware bios-256k.bin --debugcon seabios.log\n' +
     '  chassis run --load saved --trace exits,ints 2>trace.log\n\n' +
     'On a terminal: Ctrl-A x ends the machine, Ctrl-A h shows the keys.\n' +
@@ -52,8 +57,9 @@ export const run: Verb = {
     if (saveTo !== undefined) checkWritable('--save-on-exit', saveTo);
     const ending = new Ending();
     const terminal = openSerial(args, ending);
+    const disks: Disk[] = [];
     try {
-      const machine = await openMachine(args, terminal.char);
+      const machine = await openMachine(args, terminal.char, disks);
       ending.attach(machine);
       const outcome = await machine.run();
       if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
@@ -64,6 +70,7 @@ export const run: Verb = {
       terminal.char.close();
       terminal.restore();
       ending.detach();
+      await closeDisks(disks);
     }
   },
 };
@@ -109,7 +116,8 @@ function openSerial(args: ParsedArgs, ending: Ending): Terminal {
   throw usageError(`--serial: found "${wanted}", wanted stdio, none or file:PATH`);
 }
 
-async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machine> {
+/** `disks` gets what was opened, to be closed by the caller. */
+async function openMachine(args: ParsedArgs, serial: CharBackend, disks: Disk[]): Promise<Machine> {
   const debugcon = args.one('debugcon');
   const tracing = args.has('trace');
   const say = (sentence: string) => void process.stderr.write(`chassis: ${sentence}\n`);
@@ -122,16 +130,23 @@ async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machi
     randomU32: hostRandom(),
     log: stderrLog(tracing),
     serial: [serial],
+    disks,
     ...(debugcon === undefined ? {} : { debugcon: openOutput('--debugcon', debugcon) }),
     ...(tracing ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),
   };
   const saved = args.one('load');
-  if (saved === undefined) return createMachine(machineConfig(args), host);
+  if (saved === undefined) {
+    const config = machineConfig(args);
+    disks.push(...(await openDisks(config.devices)));
+    return createMachine(config, host);
+  }
   const clash = savedFlags.find((flag) => args.has(flag));
   if (clash !== undefined) {
     throw usageError(`--${clash} with --load: the saved machine says that itself`);
   }
-  return loadMachine(readInput('--load', saved), host, traceWords(args));
+  const snapshot = new Snapshot(readInput('--load', saved));
+  disks.push(...(await openDisks(snapshot.config.devices)));
+  return loadMachine(snapshot, host, traceWords(args));
 }
 
 function statusOf(outcome: Outcome, ending: Ending): number {

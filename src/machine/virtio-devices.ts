@@ -11,13 +11,18 @@ export interface VirtioBackends {
   readonly randomU32: () => number;
 }
 
-/** Options of each device; those with a pattern have to match it. */
-const options: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
+/** What an option may be, as a pattern and in words. */
+type Option = readonly [pattern: RegExp, wanted: string];
+const pairs: Option = [/^([1-9]|1[0-6])$/, '1 to 16'];
+const flag: Option = [/^(on|off)$/, 'on|off'];
+
+const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
   'virtio-blk': {
-    disk: /./,
-    serial: /^[ -~]{0,20}$/,
-    queues: /^([1-9]|1[0-6])$/,
-    block: /^(512|4096)$/,
+    disk: [/./, 'FILE'],
+    serial: [/^[ -~]{0,20}$/, 'TEXT of up to 20 characters'],
+    queues: pairs,
+    block: [/^(512|4096)$/, '512|4096'],
+    readonly: flag,
   },
   'virtio-rng': {},
 };
@@ -28,8 +33,8 @@ export const virtioNames: readonly string[] = Object.keys(options);
 export function checkVirtio(device: DeviceConfig): void {
   const known = options[device.name]!;
   for (const [key, value] of Object.entries(device.options)) {
-    if (Object.hasOwn(known, key) && known[key]!.test(value)) continue;
-    const wanted = Object.entries(known).map(([name, { source }]) => `${name}=${source}`);
+    if (Object.hasOwn(known, key) && known[key]![0].test(value)) continue;
+    const wanted = Object.entries(known).map(([name, [, words]]) => `${name}=${words}`);
     throw new MachineError(
       'bad-config',
       `--device ${device.name}: found ${key}=${value}, wanted ${wanted.join(', ') || 'no options'}`,
