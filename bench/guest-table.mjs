@@ -1,7 +1,7 @@
 import { geometricMean, median, spread, table } from './table.mjs';
 
 /** Nanoseconds of one pass, a figure a round, by the clock that is believed for this peer. */
-function rounds(kernel, peer) {
+export function rounds(kernel, peer) {
   const { guestNs, hostNs } = kernel.peers[peer.name];
   return peer.clock === 'host' ? hostNs : guestNs;
 }
