@@ -9,7 +9,7 @@ import { instructionTable } from '#src/cpu/isa/index.js';
 import type { VcpuRecord } from '#src/engine/records.js';
 import { Random } from '../isa/random.js';
 import { codeMode } from './decode-length.js';
-import { HANDLERS, VARS } from './program-layout.js';
+import { HANDLERS, PAGE_TABLE, VARS } from './program-layout.js';
 import type { Program, ProgramVm } from './program-vm.js';
 
 /** No block of the interpreter is longer: how far it may run past a budget. */
@@ -26,6 +26,12 @@ interface Sent {
   readonly vector: number;
 }
 
+/** Ends a duel after this run of the first, which gets this budget. */
+interface Cut {
+  readonly run: number;
+  readonly budget: number;
+}
+
 export interface DuelResult {
   readonly retired: number;
   readonly stops: number;
@@ -33,13 +39,37 @@ export interface DuelResult {
   /** How it ended. */
   readonly end: string;
   readonly difference: string | null;
+  /** The run of the first that ended it. */
+  readonly last: Cut;
+}
+
+/** Two new VMs: the one to be checked, and the interpreter. */
+export type OpenPair = () => [ProgramVm, ProgramVm];
+
+/** The difference of a duel after the smallest last budget that shows it, on new VMs. */
+export function narrowed(program: Program, { last }: DuelResult, open: OpenPair): DuelResult {
+  const play = (budget: number): DuelResult =>
+    duel(program, ...open(), Number.POSITIVE_INFINITY, { run: last.run, budget });
+  let [low, high] = [1, last.budget];
+  let found = play(high);
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const tried = play(middle);
+    if (tried.difference === null) low = middle + 1;
+    else {
+      found = tried;
+      high = middle;
+    }
+  }
+  return found;
 }
 
 export function duel(
   program: Program,
   first: ProgramVm,
   second: ProgramVm,
-  budget: number,
+  instructions: number,
+  cut?: Cut,
 ): DuelResult {
   first.load(program);
   second.load(program);
@@ -49,27 +79,24 @@ export function duel(
   let end = 'budget';
   let difference: string | null = null;
   const sent: Sent[] = [];
+  let last = { run: -1, budget: 0 };
   // Where both were found the same last.
   let same = 0;
-  while (difference === null && first.retired < budget) {
-    const exit = first.run(retries > 0 ? 1 : 1 + budgetOf(random));
-    if (exit.kind === 'intr') {
-      const there = follow(second, first.retired);
-      const here = `retired ${same} to ${first.retired}`;
-      if (there !== 'there') difference = `the second ${there}, ${here}`;
-      else if (betweenInstructions(first, second) && retries++ < MOST_RETRIES) continue;
-      else difference = compare(first, second);
-      if (difference !== null) difference += `\n  ${here}`;
-    } else {
-      end = exit.kind;
-      const last = follow(second, first.retired, exit.kind);
-      if (last !== exit.kind) difference = `${exit.kind} after ${first.retired}; second: ${last}`;
-      else difference = compare(first, second);
-      if (exit.kind === 'internal-error') difference = `${exit.message} ${exit.cause}`;
-      if (difference !== null) difference += `\n  after retired ${same}`;
+  while (first.retired < instructions && last.run !== cut?.run) {
+    const drawn = retries > 0 ? 1 : 1 + budgetOf(random);
+    const run = last.run + 1;
+    last = { run, budget: run === cut?.run ? cut.budget : drawn };
+    const { kind, ...more } = first.run(last.budget);
+    const there = follow(second, first.retired, kind);
+    if (kind === 'internal-error') difference = Object.values(more).join(' ');
+    else if (there !== 'there')
+      difference = `${kind} at ${first.rip.toString(16)}; second ${there}`;
+    else if (kind === 'intr' && isBetween(first, second) && retries++ < MOST_RETRIES) continue;
+    else difference = compare(first, second, kind !== 'intr');
+    if (difference !== null || kind !== 'intr') {
+      end = kind;
       break;
     }
-    if (difference !== null) break;
     retries = 0;
     stops++;
     same = first.retired;
@@ -81,21 +108,22 @@ export function duel(
     }
   }
   if (difference !== null) {
-    difference += `\n${trace(program, second, sent, same, first.retired)}`;
+    const lines = trace(program, second, sent, same, first.retired);
+    difference += `\n  retired ${same} to ${first.retired}\n${lines}`;
   }
   const events = new DataView(first.ram.buffer, first.ram.byteOffset).getUint32(VARS.logged, true);
-  return { retired: first.retired, stops, events, end, difference };
+  return { retired: first.retired, stops, events, end, difference, last };
 }
 
 function budgetOf(random: Random): number {
   return random.pick([random.below(40), random.below(500), random.below(5000), random.below(5000)]);
 }
 
-/** Takes `vm` to exactly this count, or past it to the exit that the other came to. */
-function follow(vm: ProgramVm, target: number, ending?: string): string {
-  if (ending !== undefined) {
+/** Takes `vm` to exactly this count, and on to the exit that the other came to there. */
+function follow(vm: ProgramVm, target: number, ending = 'intr'): string {
+  if (ending !== 'intr' && ending !== 'internal-error') {
     const { kind } = vm.run(target - vm.retired + 1000);
-    return kind === ending && vm.retired !== target ? `${kind} after ${vm.retired}` : kind;
+    return kind === ending && vm.retired === target ? 'there' : `${kind} after ${vm.retired}`;
   }
   while (target - vm.retired > LONGEST_BLOCK) {
     const { kind } = vm.run(target - vm.retired - LONGEST_BLOCK);
@@ -109,7 +137,7 @@ function follow(vm: ProgramVm, target: number, ending?: string): string {
 }
 
 /** A fault delivered but no instruction of its handler retired, or a repeated one half done. */
-function betweenInstructions(first: ProgramVm, second: ProgramVm): boolean {
+function isBetween(first: ProgramVm, second: ProgramVm): boolean {
   const { rip } = first;
   if (rip !== second.rip) return rip >= HANDLERS && rip < STUBS_END;
   const counts = [first, second].map((vm) => vm.vcpu.getRecord().registers.gpr[1]);
@@ -121,8 +149,11 @@ function lineAt(vm: ProgramVm, rip: number): { length: number; text: string } {
   return disassemble(decoder, vm.ram, rip & 0xffff, mode, BigInt(rip));
 }
 
-/** What differs, with both values; null: nothing. */
-function compare(first: ProgramVm, second: ProgramVm): string | null {
+/**
+ * What differs, with both values; null: nothing. Before the end, a page may have been looked up for an
+ * instruction that is still to be run.
+ */
+function compare(first: ProgramVm, second: ProgramVm, ended: boolean): string | null {
   const found: string[] = [];
   if (first.retired !== second.retired) {
     found.push(`retired: ${first.retired}, ${second.retired}`);
@@ -135,7 +166,10 @@ function compare(first: ProgramVm, second: ProgramVm): string | null {
   if (Buffer.compare(first.ram, second.ram) !== 0) {
     for (let at = 0; at < first.ram.length && found.length < SHOWN; at++) {
       const [a, b] = [first.ram[at]!, second.ram[at]!];
-      if (a !== b) found.push(`byte ${at.toString(16)}: ${a.toString(16)}, ${b.toString(16)}`);
+      const lookedUp =
+        !ended && at >= PAGE_TABLE && at < PAGE_TABLE + 0x1000 && ((a ^ b) & ~0x60) === 0;
+      if (a !== b && !lookedUp)
+        found.push(`byte ${at.toString(16)}: ${a.toString(16)}, ${b.toString(16)}`);
     }
   }
   if (found.length === 0) return null;

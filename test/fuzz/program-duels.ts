@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { softEngine } from '../engine/jit.js';
-import { duel } from './program-duel.js';
+import { duel, narrowed, type OpenPair } from './program-duel.js';
 import { programModes } from './program-layout.js';
 import { makeProgram, ProgramVm } from './program-vm.js';
 
 /** Instructions of one program, at most. */
 const MOST = 60_000;
 /** Programs that one VM runs, so that what it translated does not change what comes after. */
-const PROGRAMS_PER_VM = 200;
+const PROGRAMS_PER_VM = 20;
+
+/** Runs of a block before it is translated. */
+const THRESHOLDS = [1, 3, 20] as const;
 
 /** Compares programs for so many seconds; at a difference, says how to see it again. */
 export function duelFor(t: TestContext, seconds: number): void {
@@ -20,12 +23,23 @@ export function duelFor(t: TestContext, seconds: number): void {
   let vms: [ProgramVm, ProgramVm] | undefined;
   let [n, retired, stops, events] = [0, 0, 0, 0];
   for (; n < cases && performance.now() < until; n++) {
-    if (n % PROGRAMS_PER_VM === 0 || vms === undefined)
-      vms = [new ProgramVm(softEngine('on')), new ProgramVm(softEngine('off'))];
+    const threshold = THRESHOLDS[(seed + n) % THRESHOLDS.length]!;
+    const open: OpenPair = () => [
+      new ProgramVm(softEngine('on', threshold)),
+      new ProgramVm(softEngine('off')),
+    ];
+    if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = open();
     const mode = programModes[(seed + n) % programModes.length]!;
     const program = makeProgram(seed + n, mode);
     const result = duel(program, ...vms, MOST);
-    assert.equal(result.difference, null, `seed ${seed + n} (${mode.name}): ${result.difference}`);
+    if (result.difference !== null) {
+      const { difference } = narrowed(program, result, open);
+      const where = difference === null ? ', not on a new VM' : '';
+      const text = difference ?? result.difference;
+      assert.fail(
+        `seed ${seed + n} (${mode.name}, translated after ${threshold}${where}): ${text}`,
+      );
+    }
     retired += result.retired;
     stops += result.stops;
     events += result.events;
