@@ -47,13 +47,18 @@ export class ThreadLoop implements Loop {
 
   run(): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      this.clock.start();
       this.chips?.thaw();
+      this.clock.start();
       this.gathering = true;
       const finish = (settle: () => void) => {
         this.step = undefined;
         this.ending = undefined;
-        this.chips?.freeze();
+        this.failure = undefined;
+        try {
+          this.chips?.freeze();
+        } catch (error) {
+          reject(error);
+        }
         this.clock.stop();
         settle();
       };
@@ -66,7 +71,10 @@ export class ThreadLoop implements Loop {
           // Nobody may be in the guest when the machine is looked at or closed.
           this.gather();
           if (this.seats.some(({ out }) => out)) this.schedule.soon(this.step!);
-          else finish(() => reject(this.failure!.error));
+          else {
+            const { error: first } = this.failure;
+            finish(() => reject(first));
+          }
         }
       };
       this.schedule.soon(this.step);

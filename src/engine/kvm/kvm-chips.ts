@@ -10,6 +10,7 @@ const ENTRY_VALID = 0xff00_0000_0001_efffn;
 const LEVEL_TRIGGERED = 1n << 15n;
 const ELCR_MASKS = [0xf8, 0xde];
 const CASCADE = 1 << 2;
+const TIMER = 1 << 0;
 const expects = ['mask', 'icw2', 'icw3', 'icw4'] as const;
 
 export function picFromKvm(view: DataView): PicRecord {
@@ -38,8 +39,8 @@ export function picFromKvm(view: DataView): PicRecord {
 export function picToKvm(view: DataView, chip: 0 | 1, pic: PicRecord): void {
   view.setUint32(r.irqchip.chip_id, chip, true);
   const bytes: Record<keyof typeof r.pic, number | boolean> = {
-    // The kernel pulses the cascade; a level left on it would hide the next edge.
-    last_irr: chip === 0 ? pic.lines & ~CASCADE : pic.lines,
+    // The kernel pulses these; a level left on one would hide the next edge.
+    last_irr: chip === 0 ? pic.lines & ~(CASCADE | TIMER) : pic.lines,
     irr: pic.irr,
     imr: pic.imr,
     isr: pic.isr,
@@ -108,7 +109,8 @@ export function pitFromKvm(view: DataView, tick: number, nowNs: bigint): ChipRec
     const byte = (offset: number) => view.getUint8(at + offset);
     const count = view.getUint32(at + r.pit.count, true) || 0x1_0000;
     const loaded = view.getBigInt64(at + r.pit.count_load_time, true);
-    const elapsed = Math.max(0, Math.floor((Number(nowNs - loaded) * PIT_HZ) / 1e9));
+    // Where counter 0 is in its period the kernel does not say.
+    const elapsed = i === 0 ? 0 : Math.floor((Number(nowNs - loaded) * PIT_HZ) / 1e9);
     const untouched = byte(r.pit.mode) === NO_MODE;
     const access = byte(r.pit.rw_mode) & BOTH || BOTH;
     const gate = byte(r.pit.gate) !== 0;
@@ -127,7 +129,7 @@ export function pitFromKvm(view: DataView, tick: number, nowNs: bigint): ChipRec
       gate,
       phase: untouched ? 'idle' : 'counting',
       period: count,
-      elapsed: untouched ? 0 : elapsed,
+      elapsed: untouched ? 0 : Math.max(0, elapsed),
       since: tick,
       running: !untouched && gate,
     };
@@ -162,6 +164,11 @@ export function pitToKvm(view: DataView, pit: ChipRecords['pit']): void {
     view.setBigInt64(at + r.pit.count_load_time, 0n, true);
   });
   view.setUint32(r.pit.flags, pit.portB & PORT_B_DATA ? r.pit.SPEAKER_DATA_ON : 0, true);
+}
+
+/** No counter counts. */
+export function stopPit(view: DataView): void {
+  for (let i = 0; i < CHANNELS; i++) view.setUint8(i * r.pit.channelBytes + r.pit.mode, NO_MODE);
 }
 
 /** Ticks of the 8254 on a clock. */

@@ -68,10 +68,16 @@ export function lapicToKvm(record: LocalApicRecord, nowNs: number, page: Uint8Ar
   if (mode === timerMode.tscDeadline) return;
   const left = Math.ceil((record.timerNs - nowNs) / tickNs(word(reg.divide)));
   const initial = word(reg.initialCount);
-  if (record.timerNs < 0) {
-    // A count that is over must not count down to zero once more.
-    if (mode !== timerMode.periodic) view.setUint32(reg.initialCount, 0, true);
-  } else view.setUint32(reg.currentCount, Math.min(Math.max(left, 1), initial), true);
+  // A count that is over must not count down to zero once more.
+  if (record.timerNs < 0) view.setUint32(reg.initialCount, 0, true);
+  else view.setUint32(reg.currentCount, Math.min(Math.max(left, 1), initial), true);
+}
+
+/** Another's timer in a record that has gone on since. */
+export function withTimerOf(record: LocalApicRecord, other: LocalApicRecord): LocalApicRecord {
+  const registers = record.registers.slice();
+  registers.set(other.registers.subarray(reg.initialCount, reg.initialCount + 4), reg.initialCount);
+  return { ...record, registers, timerNs: other.timerNs, tscDeadline: other.tscDeadline };
 }
 
 /** Divide configuration: bits 3, 1 and 0; 111 divides by one. [SDM 3A figure 11-10] */

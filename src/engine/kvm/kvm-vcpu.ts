@@ -5,7 +5,7 @@ import { resetRecord } from '../reset-record.js';
 import { checked } from './ioctl-error.js';
 import { encodeKvmCpuid } from './kvm-cpuid.js';
 import { decodeExit } from './kvm-exit.js';
-import { lapicFromKvm, lapicToKvm } from './kvm-lapic.js';
+import { lapicFromKvm, lapicToKvm, withTimerOf } from './kvm-lapic.js';
 import type { KvmVm } from './kvm-vm.js';
 import { errorName, MAP_SHARED } from './libc.js';
 import * as r from './registers.js';
@@ -254,6 +254,8 @@ export class KvmVcpu implements Vcpu {
     if (this.shutDown) record.events.activity = activity.shutDown;
     else if (this.worker === undefined && this.halted) record.events.activity = activity.halted;
     if (this.nmiWaiting) record.events.nmiPending = true;
+    const tsc = record.msrs.find(({ index }) => index === MSR_TSC);
+    if (this.frozen !== undefined && tsc !== undefined) tsc.value = this.frozen.tsc;
     return record;
   }
 
@@ -262,6 +264,7 @@ export class KvmVcpu implements Vcpu {
     this.held = undefined;
     const { events, registers } = record;
     this.state.write(record);
+    if (this.frozen !== undefined) this.frozen = { ...this.frozen, tsc: this.readTsc() };
     if (this.worker !== undefined) this.armDeadline();
     this.shutDown = events.activity === activity.shutDown || events.exception.vector === 256;
     this.halted = events.activity === activity.halted || events.activity === activity.waitForSipi;
@@ -284,7 +287,9 @@ export class KvmVcpu implements Vcpu {
     const deadline = this.state.getMsr(MSR_TSC_DEADLINE) ?? 0n;
     const time = { nowNs: this.vm.options.clock.nowNs(), tsc: this.readTsc() };
     const { tscKhz } = this.vm;
-    return lapicFromKvm(page, this.state.getApicBase(), deadline, { ...time, tscKhz });
+    const base = this.state.getApicBase();
+    const record = lapicFromKvm(page, base, deadline, { ...time, tscKhz });
+    return this.frozen === undefined ? record : withTimerOf(record, this.frozen.apic);
   }
 
   setLocalApic(record: LocalApicRecord): void {
@@ -292,6 +297,7 @@ export class KvmVcpu implements Vcpu {
       this.vm.interrupts.setLocalApic(this.index, record);
       return;
     }
+    if (this.frozen !== undefined) this.frozen = { ...this.frozen, apic: record };
     const { libc: c } = this.vm.engine;
     const page = new Uint8Array(r.sizeOf.lapic_state);
     lapicToKvm(record, this.vm.options.clock.nowNs(), page);
@@ -309,18 +315,21 @@ export class KvmVcpu implements Vcpu {
     this.state.setMsr(MSR_TSC_DEADLINE, this.timerNs < 0 ? 0n : deadline);
   }
 
-  /** Remembers the guest's time, which the host's runs away from. */
+  /** Remembers the guest's time, which the host's runs away from, and stops its timer. */
   freeze(): void {
     if (this.closed) return;
     this.settle();
-    this.frozen = { tsc: this.readTsc(), apic: this.getLocalApic() };
+    const frozen = { tsc: this.readTsc(), apic: this.getLocalApic() };
+    this.setLocalApic({ ...frozen.apic, timerNs: -1, tscDeadline: 0n });
+    this.frozen = frozen;
   }
 
   thaw(): void {
     if (this.frozen === undefined) return;
+    const apic = this.getLocalApic();
     this.state.setTsc(this.frozen.tsc);
-    this.setLocalApic(this.frozen.apic);
     this.frozen = undefined;
+    this.setLocalApic(apic);
   }
 
   close(): void {

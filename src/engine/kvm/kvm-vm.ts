@@ -20,11 +20,12 @@ import {
   pitFromKvm,
   pitTick,
   pitToKvm,
+  stopPit,
 } from './kvm-chips.js';
 import type { KvmEngine } from './kvm-engine.js';
 import { KvmSlots } from './kvm-slots.js';
 import { KvmVcpu } from './kvm-vcpu.js';
-import { MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
+import { MADV_DONTNEED, MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
 import * as r from './registers.js';
 
 const HUGE_PAGE = 0x20_0000;
@@ -55,7 +56,8 @@ export class KvmVm implements Vm {
   private readonly line = new Uint8Array(r.sizeOf.irq_level);
   private readonly lineView = new DataView(this.line.buffer);
   private readonly irqchip = new Uint8Array(r.sizeOf.irqchip);
-  private readonly pit = new Uint8Array(r.sizeOf.pit_state2);
+  /** The timer as it was when the guest's time was stopped. */
+  private frozenPit: { bytes: Uint8Array; nowNs: bigint } | undefined;
   private closed = false;
 
   constructor(
@@ -90,12 +92,8 @@ export class KvmVm implements Vm {
       this.chips = {
         get: () => this.getChips(),
         set: (records) => this.setChips(records),
-        freeze: () => {
-          for (const vcpu of this.vcpus) vcpu.freeze();
-        },
-        thaw: () => {
-          for (const vcpu of this.vcpus) vcpu.thaw();
-        },
+        freeze: () => this.freeze(),
+        thaw: () => this.thaw(),
       };
     }
     this.interrupts = options.interrupts(ownChips ? nobody(vcpus) : this.store());
@@ -163,6 +161,9 @@ export class KvmVm implements Vm {
     const config = new Uint8Array(r.sizeOf.pit_config);
     new DataView(config.buffer).setUint32(0, r.pit.SPEAKER_DUMMY, true);
     checked(c.ioctl(this.fd, r.ioctl.CREATE_PIT2, config), 'a timer');
+    // Ticks that a guest was too late for are lost, as they are with our own 8254.
+    const lost = new Uint8Array(r.sizeOf.reinject_control);
+    checked(c.ioctl(this.fd, r.ioctl.REINJECT_CONTROL, lost), 'a timer');
     this.setRouting();
   }
 
@@ -253,15 +254,14 @@ export class KvmVm implements Vm {
   }
 
   private getChips(): ChipRecords {
-    const { libc: c } = this.engine;
-    checked(c.ioctl(this.fd, r.ioctl.GET_PIT2, this.pit), 'the timer');
     const tick = pitTick(this.options.clock.nowNs());
+    const { bytes, nowNs } = this.frozenPit ?? this.readPit();
     return {
       pic: {
         master: picFromKvm(this.getIrqchip(r.irqchip.PIC_MASTER)),
         slave: picFromKvm(this.getIrqchip(r.irqchip.PIC_SLAVE)),
       },
-      pit: pitFromKvm(new DataView(this.pit.buffer), tick, process.hrtime.bigint()),
+      pit: pitFromKvm(new DataView(bytes.buffer), tick, nowNs),
       ioApic: this.getIoApic(),
     };
   }
@@ -273,9 +273,35 @@ export class KvmVm implements Vm {
       this.setIrqchip();
     });
     this.setIoApic(ioApic);
-    this.pit.fill(0);
-    pitToKvm(new DataView(this.pit.buffer), pit);
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.SET_PIT2, this.pit), 'the timer');
+    const timer = new Uint8Array(r.sizeOf.pit_state2);
+    pitToKvm(new DataView(timer.buffer), pit);
+    this.frozenPit = undefined;
+    this.writePit(timer);
+  }
+
+  /** The host's monotonic clock is what the kernel counts by. */
+  private readPit(): { bytes: Uint8Array; nowNs: bigint } {
+    const bytes = new Uint8Array(r.sizeOf.pit_state2);
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.GET_PIT2, bytes), 'the timer');
+    return { bytes, nowNs: process.hrtime.bigint() };
+  }
+
+  private writePit(bytes: Uint8Array): void {
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.SET_PIT2, bytes), 'the timer');
+  }
+
+  private freeze(): void {
+    for (const vcpu of this.vcpus) vcpu.freeze();
+    this.frozenPit = this.readPit();
+    const stopped = this.frozenPit.bytes.slice();
+    stopPit(new DataView(stopped.buffer));
+    this.writePit(stopped);
+  }
+
+  private thaw(): void {
+    if (this.frozenPit !== undefined) this.writePit(this.frozenPit.bytes);
+    this.frozenPit = undefined;
+    for (const vcpu of this.vcpus) vcpu.thaw();
   }
 
   private getIrqchip(chip: number): DataView {
@@ -302,8 +328,6 @@ export class KvmVm implements Vm {
     c.madvise(this.map.address, this.map.sizeBytes, MADV_DONTNEED);
   }
 }
-
-const MADV_DONTNEED = 4;
 
 /** Controllers that nobody asks: the kernel has its own. */
 function nobody(vcpus: number): InterruptStore {

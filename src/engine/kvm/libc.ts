@@ -18,12 +18,14 @@ export interface Libc {
   ignoreGently(signal: number): void;
 }
 
+export const EINTR = 4;
 export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 export const MAP_SHARED = 1;
 /** Private, anonymous, backed when touched. */
 export const MAP_MEMORY = 0x4022;
 export const MADV_HUGEPAGE = 14;
+export const MADV_DONTNEED = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = O_CLOEXEC;
 const PROT_READ_WRITE = 3;

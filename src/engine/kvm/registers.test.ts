@@ -91,7 +91,6 @@ const facts: Fact[] = [
   ...fields('msr_entry', r.msrEntry),
   ...fields('device_attr', r.deviceAttr),
   ...constants('KVM_', r.deviceAttr),
-  ...fields('clock_data', r.clock),
   ['offsetof(struct kvm_xcrs, nr_xcrs)', r.xcrs.nr_xcrs],
   ['offsetof(struct kvm_xcrs, xcrs[0].xcr)', r.xcrs.xcr],
   ['offsetof(struct kvm_xcrs, xcrs[0].value)', r.xcrs.value],

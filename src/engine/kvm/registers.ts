@@ -29,7 +29,7 @@ export const sizeOf = {
   irqchip: 520,
   pit_state2: 112,
   pit_config: 64,
-  clock_data: 48,
+  reinject_control: 32,
   userspace_memory_region: 32,
   dirty_log: 16,
   irq_level: 8,
@@ -67,11 +67,10 @@ export const ioctl = {
   SET_IRQCHIP: ior(0x63, sizeOf.irqchip),
   REGISTER_COALESCED_MMIO: iow(0x67, sizeOf.coalesced_mmio_zone),
   SET_GSI_ROUTING: iow(0x6a, sizeOf.irq_routing),
+  REINJECT_CONTROL: io(0x71),
   IRQFD: iow(0x76, sizeOf.irqfd),
   CREATE_PIT2: iow(0x77, sizeOf.pit_config),
   IOEVENTFD: iow(0x79, sizeOf.ioeventfd),
-  SET_CLOCK: iow(0x7b, sizeOf.clock_data),
-  GET_CLOCK: ior(0x7c, sizeOf.clock_data),
   RUN: io(0x80),
   GET_REGS: ior(0x81, sizeOf.regs),
   SET_REGS: iow(0x82, sizeOf.regs),
@@ -319,5 +318,4 @@ export const deviceAttr = {
   VCPU_TSC_CTRL: 0,
   VCPU_TSC_OFFSET: 0,
 } as const;
-export const clock = { clock: 0, flags: 8 } as const;
 export const xcrs = { nr_xcrs: 0, xcr: 8, value: 16 } as const;

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { errorName, type Libc } from './libc.js';
+import { EINTR, errorName, type Libc } from './libc.js';
 import { KICK_SIGNAL, MAILBOX_BYTES, type ThreadStart, turn, word } from './mailbox.js';
 
 /** The part of Atomics.waitAsync [ECMAScript 2024] that is used. */
@@ -62,7 +62,15 @@ export class KvmThread {
   /** Interrupts KVM_RUN; whoever calls has set immediate_exit. */
   kick(): void {
     const thread = Atomics.load(this.words, word.threadId);
-    if (thread !== 0 && this.died === undefined) this.c.tgkill(process.pid, thread, KICK_SIGNAL);
+    if (this.died !== undefined) return;
+    if (thread !== 0) {
+      this.c.tgkill(process.pid, thread, KICK_SIGNAL);
+      return;
+    }
+    // It is not up yet, and nobody shall wait for that. Should it have come up just now, it leaves at once.
+    Atomics.store(this.words, word.error, EINTR);
+    Atomics.compareExchange(this.words, word.turn, turn.guest, turn.machine);
+    Atomics.notify(this.words, word.turn);
   }
 
   /** The thread ends as soon as it is out of the guest. */
