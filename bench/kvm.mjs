@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,7 @@ const rounds = 100;
 const warmUp = 10;
 const exitsPerRound = 1000;
 const machines = 9;
+const bootLimitMs = 60_000;
 
 /** A program that answers each line it gets with a number. */
 function startRounds(command, args) {
@@ -67,12 +68,25 @@ async function figures(node, script, ...args) {
 }
 
 /** SeaBIOS that has found nothing to boot waits for a disk, with 18 timer interrupts a second. */
-function idle(node) {
+async function idle(node) {
+  const folder = mkdtempSync(join(tmpdir(), 'chassis-bench-'));
+  const log = join(folder, 'seabios.log');
   const guest = startGuest(node, [
     ...[join(root, 'bin/chassis'), 'run', '--engine', 'kvm', '--memory', '64M', '--serial', 'none'],
-    ...['--firmware', guestFile('bios-256k.bin'), '--debugcon', '/dev/stdout'],
+    ...['--firmware', guestFile('bios-256k.bin'), '--debugcon', log],
   ]);
-  return idlePercent(guest, 'No bootable device');
+  const waitFor = async (text) => {
+    const end = performance.now() + bootLimitMs;
+    while (!existsSync(log) || !readFileSync(log, 'latin1').includes(text)) {
+      if (performance.now() > end) throw new StepError(`SeaBIOS did not come to "${text}"`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+  try {
+    return await idlePercent({ ...guest, waitFor }, 'No bootable device');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** Engine `kvm`: what a guest's ways out to us and back cost, with the musts and goals beside. */
