@@ -80,7 +80,7 @@ export class RawCpu {
     const rt = betweenBlocks ? { ...this.rt, handle_events: () => betweenBlocks(ask) } : this.rt;
     const markCode = this.rt.mark_code as (place: number, length: number) => void;
     const decoder = createBlockDecoder(tables, buffer, CPU, markCode);
-    const env = { ...this.env, ...decoder };
+    const env = { ...this.env, ...decoder, hot: () => {} };
     this.interp = new WebAssembly.Instance(compile('interp/interp.wasm'), { env, rt })
       .exports as Wasm;
     this.view.setUint32(L.VM_VCPUS, 1, true);

@@ -13,6 +13,10 @@ export async function loadSoftCode() {
   return {
     createMemory: (pages: number) =>
       new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+    instantiateBytes: (
+      bytes: Uint8Array,
+      imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+    ) => new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports,
     instantiate: (
       module: 'runtime' | 'interp',
       imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>,

@@ -11,6 +11,10 @@ import { opcode, type Ty } from './opcodes.js';
 export class Value {
   uses = 0;
   local = -1;
+  /** While code is written: uses to come, whether the local is this value's own, loops around its definition. */
+  remaining = 0;
+  owned = false;
+  loops = 0;
   constructor(
     readonly ty: Ty,
     readonly op: string,
@@ -40,13 +44,27 @@ type Stmt =
   | { kind: 'def'; value: Value }
   | { kind: 'effect'; op: string; args: Value[]; offset: number }
   | { kind: 'call'; name: string; args: Value[]; result: Value | null }
-  | { kind: 'callIndirect'; type: number; args: Value[]; result: Value }
+  | { kind: 'callIndirect'; type: number; table: number; args: Value[]; result: Value }
   | { kind: 'set'; target: Var; value: Value }
-  | { kind: 'if'; cond: Value; taken: Stmt[]; otherwise: Stmt[] }
-  | { kind: 'block' | 'loop'; label: Label; body: Stmt[] }
+  | {
+      kind: 'if';
+      cond: Value;
+      taken: Stmt[];
+      otherwise: Stmt[];
+      result?: Choice;
+      sets?: Set<number>;
+    }
+  | { kind: 'block' | 'loop'; label: Label; body: Stmt[]; sets?: Set<number> }
   | { kind: 'br'; label: Label; cond: Value | null }
-  | { kind: 'list'; body: Stmt[] }
+  | { kind: 'list'; body: Stmt[]; sets?: Set<number> }
   | { kind: 'return'; value: Value | null };
+
+/** What an `if` with a result gives. */
+interface Choice {
+  readonly value: Value;
+  readonly taken: Value;
+  readonly otherwise: Value;
+}
 
 /** Statements of one function, in order, and the values they compute. */
 export class FunctionBuilder {
@@ -118,27 +136,27 @@ export class FunctionBuilder {
   }
 
   // Integer operations on i32 or i64, by the type of the first operand.
-  add = (a: Value, b: Value): Value => this.op(`${a.ty}.add`, a, b);
-  sub = (a: Value, b: Value): Value => this.op(`${a.ty}.sub`, a, b);
-  mul = (a: Value, b: Value): Value => this.op(`${a.ty}.mul`, a, b);
-  and = (a: Value, b: Value): Value => this.op(`${a.ty}.and`, a, b);
-  or = (a: Value, b: Value): Value => this.op(`${a.ty}.or`, a, b);
-  xor = (a: Value, b: Value): Value => this.op(`${a.ty}.xor`, a, b);
-  shl = (a: Value, b: Value): Value => this.op(`${a.ty}.shl`, a, b);
-  shrU = (a: Value, b: Value): Value => this.op(`${a.ty}.shr_u`, a, b);
-  shrS = (a: Value, b: Value): Value => this.op(`${a.ty}.shr_s`, a, b);
-  rotl = (a: Value, b: Value): Value => this.op(`${a.ty}.rotl`, a, b);
-  rotr = (a: Value, b: Value): Value => this.op(`${a.ty}.rotr`, a, b);
-  eq = (a: Value, b: Value): Value => this.op(`${a.ty}.eq`, a, b);
-  ne = (a: Value, b: Value): Value => this.op(`${a.ty}.ne`, a, b);
-  ltU = (a: Value, b: Value): Value => this.op(`${a.ty}.lt_u`, a, b);
-  ltS = (a: Value, b: Value): Value => this.op(`${a.ty}.lt_s`, a, b);
-  gtU = (a: Value, b: Value): Value => this.op(`${a.ty}.gt_u`, a, b);
-  gtS = (a: Value, b: Value): Value => this.op(`${a.ty}.gt_s`, a, b);
-  leU = (a: Value, b: Value): Value => this.op(`${a.ty}.le_u`, a, b);
-  geU = (a: Value, b: Value): Value => this.op(`${a.ty}.ge_u`, a, b);
-  geS = (a: Value, b: Value): Value => this.op(`${a.ty}.ge_s`, a, b);
-  eqz = (a: Value): Value => this.op(`${a.ty}.eqz`, a);
+  add = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.add' : 'i32.add', a, b);
+  sub = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.sub' : 'i32.sub', a, b);
+  mul = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.mul' : 'i32.mul', a, b);
+  and = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.and' : 'i32.and', a, b);
+  or = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.or' : 'i32.or', a, b);
+  xor = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.xor' : 'i32.xor', a, b);
+  shl = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.shl' : 'i32.shl', a, b);
+  shrU = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.shr_u' : 'i32.shr_u', a, b);
+  shrS = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.shr_s' : 'i32.shr_s', a, b);
+  rotl = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.rotl' : 'i32.rotl', a, b);
+  rotr = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.rotr' : 'i32.rotr', a, b);
+  eq = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.eq' : 'i32.eq', a, b);
+  ne = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.ne' : 'i32.ne', a, b);
+  ltU = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.lt_u' : 'i32.lt_u', a, b);
+  ltS = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.lt_s' : 'i32.lt_s', a, b);
+  gtU = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.gt_u' : 'i32.gt_u', a, b);
+  gtS = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.gt_s' : 'i32.gt_s', a, b);
+  leU = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.le_u' : 'i32.le_u', a, b);
+  geU = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.ge_u' : 'i32.ge_u', a, b);
+  geS = (a: Value, b: Value): Value => this.op(a.ty === 'i64' ? 'i64.ge_s' : 'i32.ge_s', a, b);
+  eqz = (a: Value): Value => this.op(a.ty === 'i64' ? 'i64.eqz' : 'i32.eqz', a);
   /** a + constant, a & constant, ... with the constant in a's type. */
   addC = (a: Value, n: number | bigint): Value => this.add(a, this.c(a.ty, n));
   andC = (a: Value, n: number | bigint): Value => this.and(a, this.c(a.ty, n));
@@ -176,14 +194,13 @@ export class FunctionBuilder {
   }
   call(name: string, args: Value[], result: Ty | null): Value {
     const value = result ? new Value(result, 'call', [], 0, false) : null;
-    if (value) value.local = this.newLocal(value.ty);
     this.body.push({ kind: 'call', name, args, result: value });
     return value ?? this.i32(0);
   }
-  callIndirect(type: number, args: Value[], result: Ty): Value {
+  /** The last of `args` is the index in the table. */
+  callIndirect(type: number, args: Value[], result: Ty, table = 0): Value {
     const value = new Value(result, 'call', [], 0, false);
-    value.local = this.newLocal(value.ty);
-    this.body.push({ kind: 'callIndirect', type, args, result: value });
+    this.body.push({ kind: 'callIndirect', type, table, args, result: value });
     return value;
   }
   variable(ty: Ty, initial?: Value): Var {
@@ -194,6 +211,13 @@ export class FunctionBuilder {
   set(target: Var, value: Value): void {
     if (target.ty !== value.ty) throw new Error(`${value.ty} set to a ${target.ty} variable`);
     this.body.push({ kind: 'set', target, value });
+  }
+  /** A local that is set here and never again. */
+  fixed(value: Value): Value {
+    const local = this.variable(value.ty, value).local;
+    const fixed = new Value(value.ty, 'local', []);
+    fixed.local = local;
+    return fixed;
   }
   get(source: Var): Value {
     const value = new Value(source.ty, 'var', [], source.local, false);
@@ -211,6 +235,20 @@ export class FunctionBuilder {
     const taken = this.nested(then);
     const untaken = otherwise ? this.nested(otherwise) : [];
     this.body.push({ kind: 'if', cond, taken, otherwise: untaken });
+  }
+  /** One of two values; each side may have effects, or leave. */
+  choose(cond: Value, then: () => Value, otherwise: () => Value): Value {
+    let [yes, no]: Value[] = [];
+    const taken = this.nested(() => {
+      yes = then();
+    });
+    const untaken = this.nested(() => {
+      no = otherwise();
+    });
+    const value = new Value(yes!.ty, 'call', [], 0, false);
+    const result = { value, taken: yes!, otherwise: no! };
+    this.body.push({ kind: 'if', cond, taken, otherwise: untaken, result });
+    return value;
   }
   /** `body` may branch to the label: out of the block. */
   block(body: (out: Label) => void): void {
@@ -249,6 +287,7 @@ export class FunctionBuilder {
   finish(): Bytes {
     for (const { body, build } of this.postponed) body.push(...this.nested(build));
     countUses(this.body);
+    setsOf(this.body);
     const code = new Bytes();
     new Writer(this, code).statements(this.body);
     const out = new Bytes();
@@ -421,10 +460,6 @@ function foldBinary(
 
 /** Counts how often each value is needed, from the statements that have an effect. */
 function countUses(body: readonly Stmt[]): void {
-  const use = (value: Value): void => {
-    value.uses++;
-    if (value.uses === 1) for (const arg of value.args) use(arg);
-  };
   // Backwards, so that a load whose result nobody needs is not kept alive by a dead definition.
   for (let i = body.length - 1; i >= 0; i--) {
     const stmt = body[i]!;
@@ -442,6 +477,10 @@ function countUses(body: readonly Stmt[]): void {
         use(stmt.value);
         break;
       case 'if':
+        if (stmt.result) {
+          use(stmt.result.taken);
+          use(stmt.result.otherwise);
+        }
         use(stmt.cond);
         countUses(stmt.taken);
         countUses(stmt.otherwise);
@@ -461,9 +500,49 @@ function countUses(body: readonly Stmt[]): void {
   }
 }
 
-/** Writes counted statements as wasm code. */
+function use(value: Value): void {
+  value.uses++;
+  value.remaining++;
+  if (value.uses === 1) for (const arg of value.args) use(arg);
+}
+
+const NO_SETS: ReadonlySet<number> = new Set();
+
+/** Variables that statements set, at any depth; noted at each nested statement. */
+function setsOf(body: readonly Stmt[]): ReadonlySet<number> {
+  let sets: Set<number> | undefined;
+  const note = (locals: ReadonlySet<number>): void => {
+    if (locals.size === 0) return;
+    sets ??= new Set();
+    for (const local of locals) sets.add(local);
+  };
+  for (const stmt of body) {
+    if (stmt.kind === 'set') {
+      sets ??= new Set();
+      sets.add(stmt.target.local);
+    } else if (stmt.kind === 'if') {
+      const own = new Set(setsOf(stmt.taken));
+      for (const local of setsOf(stmt.otherwise)) own.add(local);
+      stmt.sets = own;
+      note(own);
+    } else if (stmt.kind === 'block' || stmt.kind === 'loop' || stmt.kind === 'list') {
+      stmt.sets = setsOf(stmt.body) as Set<number>;
+      note(stmt.sets);
+    }
+  }
+  return sets ?? NO_SETS;
+}
+
+/** Writes counted statements as wasm code. Few locals, used again and again, compile faster. */
 class Writer {
   private readonly labels: (Label | null)[] = [];
+  /** Locals that no value needs any more, by type. */
+  private readonly free = new Map<Ty, number[]>();
+  /** Values that were read from a variable and are still in it. */
+  private readonly aliases = new Map<number, Value[]>();
+  /** For each loop around here: locals to free when it ends. */
+  private readonly freeAfter: Value[][] = [];
+
   constructor(
     private readonly owner: FunctionBuilder,
     private readonly out: Bytes,
@@ -479,9 +558,11 @@ class Writer {
       case 'def': {
         const { value } = stmt;
         if (value.uses === 0 || (value.pure && value.uses === 1)) return;
-        this.compute(value);
-        value.local = this.owner.newLocal(value.ty);
-        this.setLocal(value.local);
+        if (value.op === 'var') this.alias(value);
+        else {
+          this.compute(value);
+          this.keep(value);
+        }
         return;
       }
       case 'effect': {
@@ -497,39 +578,48 @@ class Writer {
         for (const arg of stmt.args) this.value(arg);
         out.byte(0x10);
         out.u32(this.owner.module.index(stmt.name));
-        if (stmt.result) this.setLocal(stmt.result.local);
+        if (stmt.result) this.keep(stmt.result);
         return;
       case 'callIndirect':
         for (const arg of stmt.args) this.value(arg);
         out.byte(0x11);
         out.u32(stmt.type);
-        out.byte(0);
-        this.setLocal(stmt.result.local);
+        out.byte(stmt.table);
+        this.keep(stmt.result);
         return;
-      case 'set':
-        this.value(stmt.value);
-        this.setLocal(stmt.target.local);
+      case 'set': {
+        const { target, value } = stmt;
+        this.value(value);
+        this.spill(target.local);
+        this.setLocal(target.local);
         return;
+      }
       case 'if':
+        this.spillAll(stmt.sets!);
         this.value(stmt.cond);
-        out.raw([0x04, 0x40]);
+        out.byte(0x04);
+        out.byte(stmt.result ? typeCode(stmt.result.value.ty) : 0x40);
         this.labels.push(null);
         this.statements(stmt.taken);
-        if (stmt.otherwise.length > 0) {
+        if (stmt.result) this.value(stmt.result.taken);
+        if (stmt.otherwise.length > 0 || stmt.result) {
           out.byte(0x05);
           this.statements(stmt.otherwise);
+          if (stmt.result) this.value(stmt.result.otherwise);
         }
         this.labels.pop();
         out.byte(0x0b);
+        if (stmt.result) this.keep(stmt.result.value);
         return;
       case 'block':
-      case 'loop':
-        out.raw([stmt.kind === 'block' ? 0x02 : 0x03, 0x40]);
-        this.labels.push(stmt.label);
-        this.statements(stmt.body);
-        this.labels.pop();
-        out.byte(0x0b);
+        this.nest(stmt.label, stmt.body, stmt.sets!, 0x02);
         return;
+      case 'loop': {
+        this.freeAfter.push([]);
+        this.nest(stmt.label, stmt.body, stmt.sets!, 0x03);
+        for (const value of this.freeAfter.pop()!) this.release(value);
+        return;
+      }
       case 'list':
         this.statements(stmt.body);
         return;
@@ -545,13 +635,70 @@ class Writer {
     }
   }
 
-  private value(value: Value): void {
-    if (value.local >= 0) {
-      this.out.byte(0x20);
-      this.out.u32(value.local);
-    } else {
-      this.compute(value);
+  private nest(label: Label, body: readonly Stmt[], sets: Set<number>, code: number): void {
+    this.spillAll(sets);
+    this.out.raw([code, 0x40]);
+    this.labels.push(label);
+    this.statements(body);
+    this.labels.pop();
+    this.out.byte(0x0b);
+  }
+
+  /** Takes what is on the stack into a local of the value's own, or drops it. */
+  private keep(value: Value): void {
+    if (value.uses === 0) {
+      this.out.byte(0x1a);
+      return;
     }
+    value.local = this.free.get(value.ty)?.pop() ?? this.owner.newLocal(value.ty);
+    value.owned = true;
+    value.loops = this.freeAfter.length;
+    this.setLocal(value.local);
+  }
+
+  /** A variable's value needs no local until the variable is set again. */
+  private alias(value: Value): void {
+    const local = value.imm as number;
+    value.local = local;
+    const aliases = this.aliases.get(local);
+    if (aliases) aliases.push(value);
+    else this.aliases.set(local, [value]);
+  }
+
+  private spill(local: number): void {
+    const aliases = this.aliases.get(local);
+    if (!aliases) return;
+    this.aliases.delete(local);
+    for (const value of aliases) {
+      if (value.remaining === 0) continue;
+      this.out.byte(0x20);
+      this.out.u32(local);
+      this.keep(value);
+    }
+  }
+  private spillAll(locals: ReadonlySet<number>): void {
+    for (const local of locals) this.spill(local);
+  }
+
+  private value(value: Value): void {
+    if (value.local < 0) {
+      this.compute(value);
+      return;
+    }
+    this.out.byte(0x20);
+    this.out.u32(value.local);
+    if (--value.remaining === 0 && value.owned) this.release(value);
+  }
+
+  /** In a loop that began after the definition the value is needed on the next turn. */
+  private release(value: Value): void {
+    if (this.freeAfter.length > value.loops) {
+      this.freeAfter[value.loops]!.push(value);
+      return;
+    }
+    const free = this.free.get(value.ty);
+    if (free) free.push(value.local);
+    else this.free.set(value.ty, [value.local]);
   }
 
   private compute(value: Value): void {

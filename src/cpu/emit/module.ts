@@ -82,6 +82,7 @@ export class WasmModule {
   private readonly functionIndex = new Map<string, number>();
   private readonly exports: string[] = [];
   private tableNames: readonly string[] = [];
+  private emptyTable: { name: string; size: number } | null = null;
 
   /** Every module imports env.memory (shared) and the immutable global env.cpu. */
   constructor(private readonly maximumPages = 65536) {}
@@ -134,6 +135,11 @@ export class WasmModule {
     this.tableNames = names;
   }
 
+  /** Table 1, exported for others to fill; only where there is a table 0. */
+  exportTable(name: string, size: number): void {
+    this.emptyTable = { name, size };
+  }
+
   build(): Uint8Array {
     const out = new Bytes();
     out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
@@ -176,13 +182,22 @@ export class WasmModule {
     });
     if (this.tableNames.length > 0) {
       section(4, (s) => {
-        s.raw([1, 0x70, 1]);
+        s.u32(this.emptyTable ? 2 : 1);
+        s.raw([0x70, 1]);
         s.u32(this.tableNames.length);
         s.u32(this.tableNames.length);
+        if (this.emptyTable) {
+          s.raw([0x70, 0]);
+          s.u32(this.emptyTable.size);
+        }
       });
     }
     section(7, (s) => {
-      s.u32(this.exports.length);
+      s.u32(this.exports.length + (this.emptyTable ? 1 : 0));
+      if (this.emptyTable) {
+        s.name(this.emptyTable.name);
+        s.raw([1, 1]);
+      }
       for (const name of this.exports) {
         s.name(name);
         s.byte(0);

@@ -165,7 +165,7 @@ export function createBlockDecoder(
   return {
     decode_block(signedPlace, mode) {
       const place = signedPlace >>> 0;
-      if (arena + (MAX_BLOCK + 1) * R.RECORD_SIZE > cpu + L.BLOCK_ARENA_END) {
+      if (arena + (MAX_BLOCK + 2) * R.RECORD_SIZE > cpu + L.BLOCK_ARENA_END) {
         bytes.fill(0, cpu + L.BLOCK_HASH, cpu + L.BLOCK_HASH + L.BLOCK_HASH_ENTRIES * R.H_SIZE);
         arena = cpu + ARENA_FIRST;
       }
@@ -175,7 +175,8 @@ export function createBlockDecoder(
       const generation = view.getInt32(generationAt, true);
       // Marked before it is read: a store by another vCPU meanwhile is then seen.
       markCode(place, Math.min(pageEnd - place, 15));
-      const first = arena;
+      const first = arena + R.RECORD_SIZE;
+      view.setInt32(arena + R.B_COUNT, 0, true);
       let at = first;
       let next = place;
       let count = 0;

@@ -7,11 +7,12 @@ import { type Bytes, WasmModule } from '../emit/module.js';
 import { RUNTIME_FUNCTIONS } from '../isa/runtime-imports.js';
 import { GP, runtimeSignature, UD } from '../isa/sem.js';
 import type { Entry } from '../isa/table.js';
+import { REGION_SLOTS } from '../jit/region-hash.js';
 import * as L from '../state/layout.js';
 import { HANDLER, HandlerBuilder } from './handler-builder.js';
 import { HandlerIndex } from './handler-index.js';
 import * as R from './record.js';
-import { buildRun } from './run-loop.js';
+import { buildGuestCall, buildRun, buildRunUntil, RUN_UNTIL } from './run-loop.js';
 
 /** The interpreter's bytes. Imports: rt.* (the runtime), env.decode_* (decode-block.ts). */
 export function generateInterpreter(table: readonly Entry[]): Uint8Array {
@@ -24,12 +25,15 @@ export function generateInterpreter(table: readonly Entry[]): Uint8Array {
   module.importFunction('env', 'decode_single', { params: ['i32', 'i32'], results: ['i32'] });
   const crossing = { params: ['i32', 'i32', 'i32'], results: ['i32'] } as const;
   module.importFunction('env', 'decode_crossing', crossing);
+  module.importFunction('env', 'hot', { params: ['i32'], results: [] });
 
   const index = new HandlerIndex(table);
   // In the order of the numbers in records: 0, HANDLER_UD, HANDLER_TOO_LONG, FIRST_HANDLER.
   const names = ['end', 'invalid', 'too_long', ...index.variants.map((_, i) => `h${i}`)];
   module.declare('sync', { params: HANDLER.params, results: [] });
   module.declare('run', { params: [], results: ['i32'] });
+  module.declare('run_until', RUN_UNTIL);
+  module.declare('guest_call', RUN_UNTIL);
   for (const name of names) module.declare(name, HANDLER);
 
   module.define('sync', buildSync(module));
@@ -49,7 +53,11 @@ export function generateInterpreter(table: readonly Entry[]): Uint8Array {
   });
   module.define('run', buildRun(module));
   module.table(names);
+  module.define('run_until', buildRunUntil(module));
+  module.define('guest_call', buildGuestCall(module));
+  module.exportTable('regions', REGION_SLOTS);
   module.export('run');
+  module.export('guest_call');
   return module.build();
 }
 

@@ -33,6 +33,9 @@ export const R_VEX = 16;
 export const R_DISP = 24;
 export const R_IMM2 = 24;
 
+/** A block's records follow 32 bytes of its own: how often it was run since it was last found hot. */
+export const B_COUNT = 0;
+
 /** Handlers that are not instructions: 0 ends a block, these two raise #UD and #GP. */
 export const HANDLER_UD = 1;
 export const HANDLER_TOO_LONG = 2;

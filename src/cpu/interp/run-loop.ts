@@ -5,6 +5,7 @@
 import { FunctionBuilder, type Label, type Value, type Var } from '../emit/function-builder.js';
 import type { Bytes, WasmModule } from '../emit/module.js';
 import { GP } from '../isa/sem.js';
+import * as H from '../jit/region-hash.js';
 import * as L from '../state/layout.js';
 import { HANDLER } from './handler-builder.js';
 import * as R from './record.js';
@@ -17,10 +18,48 @@ const MODE_64 = 2;
 
 const CS_PLACE = L.SEGMENTS + L.CS * L.SEGMENT_SIZE;
 
+/** Type of a translated region: 0, or what `run` is to return. */
+export const REGION = { params: [], results: ['i32'] } as const;
+/** Type of `run_until` and `guest_call`. */
+export const RUN_UNTIL = { params: ['i64'], results: ['i32'] } as const;
+
+/** Guest calls that are calls here: beyond them the stack of the host might end. */
+const MAX_DEPTH = 96;
+
 /** run(): EXIT_*. Comes back when the runtime says so or ICOUNT reaches ICOUNT_LIMIT. */
 export function buildRun(module: WasmModule): Bytes {
+  const b = new FunctionBuilder(module, []);
+  const cpu = b.cpuGlobal();
+  b.effect('i32.store', [cpu, b.i32(0)], L.JIT_DEPTH);
+  const status = b.variable('i32');
+  b.loop((again) => {
+    b.set(status, b.call('run_until', [b.i64(-1)], 'i32'));
+    b.brIf(again, b.eqz(b.get(status)));
+  });
+  b.return(b.get(status));
+  return b.finish();
+}
+
+/** run_until(rip): the same, and 0 when RIP is `rip` between two blocks. */
+export function buildRunUntil(module: WasmModule): Bytes {
   const b = new RunBuilder(module);
   b.build();
+  return b.finish();
+}
+
+/**
+ * guest_call(until): runs from RIP, which a translated region has called, until its return address is
+ * reached. 0: perhaps it was, perhaps not; else what `run` is to return.
+ */
+export function buildGuestCall(module: WasmModule): Bytes {
+  const b = new FunctionBuilder(module, RUN_UNTIL.params);
+  const cpu = b.cpuGlobal();
+  const depth = b.load('i32.load', cpu, L.JIT_DEPTH);
+  b.if(b.geU(depth, b.i32(MAX_DEPTH)), () => b.return(b.i32(0)));
+  b.effect('i32.store', [cpu, b.addC(depth, 1)], L.JIT_DEPTH);
+  const status = b.call('run_until', [b.param(0)], 'i32');
+  b.effect('i32.store', [cpu, depth], L.JIT_DEPTH);
+  b.return(status);
   return b.finish();
 }
 
@@ -32,7 +71,7 @@ class RunBuilder extends FunctionBuilder {
   private readonly rec: Var;
 
   constructor(module: WasmModule) {
-    super(module, []);
+    super(module, RUN_UNTIL.params);
     this.cpu = this.cpuGlobal();
     this.step = this.variable('i32');
     this.rec = this.variable('i32');
@@ -49,13 +88,17 @@ class RunBuilder extends FunctionBuilder {
         this.return(this.i32(L.EXIT_BUDGET)),
       );
       const rip = this.load64(L.RIP);
+      this.if(this.eq(rip, this.param(0)), () => this.return(this.i32(0)));
       const linear = this.and(this.add(rip, this.load64(L.CODE_BASE)), this.load64(L.LINEAR_MASK));
       const place = this.fetch(again, rip, linear);
       const mode = this.load32(L.CODE_MODE);
       this.if(
         this.get(this.step),
         () => this.set(this.rec, this.call('decode_single', [place, mode], 'i32')),
-        () => this.findBlock(place, mode),
+        () => {
+          this.region(again, place);
+          this.findBlock(place, mode);
+        },
       );
       this.if(this.eqz(this.get(this.rec)), () =>
         this.decodeCrossing(again, rip, linear, place, mode),
@@ -124,17 +167,57 @@ class RunBuilder extends FunctionBuilder {
     return this.add(this.wrap(linear), this.load32(L.CODE_ADDEND));
   }
 
+  /** Runs the translated region that starts here, if there is one. */
+  private region(again: Label, place: Value): void {
+    this.if(
+      this.load32(L.JIT_SKIP),
+      () => this.effect('i32.store', [this.cpu, this.i32(0)], L.JIT_SKIP),
+      () => {
+        const hash = this.andC(this.xor(place, this.shrUC(place, 11)), L.JIT_HASH_ENTRIES - 1);
+        const entry = this.add(this.cpu, this.shlC(hash, 4));
+        const at = (offset: number): Value => this.load('i32.load', entry, L.JIT_HASH + offset);
+        const generation = this.generation(place);
+        const key = this.load32(L.CODE_KEY);
+        const same = this.and(this.eq(at(H.J_PLACE), place), this.eq(at(H.J_KEY), key));
+        this.if(this.and(same, this.eq(at(H.J_GENERATION), generation)), () => {
+          this.store64(L.JIT_ENTRIES, this.addC(this.load64(L.JIT_ENTRIES), 1));
+          const type = this.module.type(REGION);
+          const status = this.callIndirect(type, [at(H.J_FUNCTION)], 'i32', 1);
+          this.if(status, () => this.return(status));
+          this.br(again);
+        });
+      },
+    );
+  }
+
+  private generation(place: Value): Value {
+    return this.load('i32.load', this.shlC(this.shrUC(place, 12), 4), L.CODE_PAGES);
+  }
+
+  /** A block that has been run often enough may be translated. */
+  private count(place: Value): void {
+    const header = this.addC(this.get(this.rec), -R.RECORD_SIZE);
+    const count = this.addC(this.load('i32.load', header, R.B_COUNT), 1);
+    this.effect('i32.store', [header, count], R.B_COUNT);
+    this.if(this.eq(count, this.load32(L.JIT_THRESHOLD)), () => {
+      this.effect('i32.store', [header, this.i32(0)], R.B_COUNT);
+      this.call('hot', [place], null);
+    });
+  }
+
   /** Looks in the block hash, decodes on a miss; `rec` 0: the first instruction crosses its page. */
   private findBlock(place: Value, mode: Value): void {
     const hash = this.andC(this.xor(place, this.shrUC(place, 11)), L.BLOCK_HASH_ENTRIES - 1);
     const entry = this.add(this.cpu, this.shlC(hash, 4));
     const at = (offset: number): Value => this.load('i32.load', entry, L.BLOCK_HASH + offset);
-    const page = this.shlC(this.shrUC(place, 12), 4);
-    const generation = this.load('i32.load', page, L.CODE_PAGES);
+    const generation = this.generation(place);
     const same = this.and(this.eq(at(R.H_PLACE), place), this.eq(at(R.H_GENERATION), generation));
     this.if(
       this.and(same, this.eq(at(R.H_MODE), mode)),
-      () => this.set(this.rec, at(R.H_RECORD)),
+      () => {
+        this.set(this.rec, at(R.H_RECORD));
+        this.count(place);
+      },
       () => this.set(this.rec, this.call('decode_block', [place, mode], 'i32')),
     );
   }

@@ -15,6 +15,10 @@ export const RUNTIME_FUNCTIONS: Readonly<Record<string, string>> = {
   lock_end: '>',
   handle_events: '>i',
   after_step: '>',
+  // Translated code (jit/).
+  jit_read: 'Ii>i',
+  jit_write: 'Ii>i',
+  jit_flags: 'iII>',
   // Multiplication and division (multiply.ts).
   mul_u64_hi: 'II>I',
   mul_s64_hi: 'II>I',

@@ -15,7 +15,7 @@ import { drop_page, tlb_entry, tlb_insert } from './tlb';
 import { walk, walk_dirty, walk_flags, walk_identity, walk_physical, walk_rights } from './walk';
 
 /** `resolve` found no memory: the bus answers at walk_physical. */
-const BUS: i32 = -1;
+export const BUS: i32 = -1;
 
 const FLAT_SEGMENT: i32 = SEGMENTS + FLAT * SEGMENT_SIZE;
 
@@ -73,7 +73,7 @@ function resolve(linear: u64, access: i32, table: i32): i32 {
 /** The same, asking the TLB first; of use for the parts of an access across pages. */
 // @ts-ignore: decorator
 @inline
-function place_of(linear: u64, access: i32, table: i32): i32 {
+export function place_of(linear: u64, access: i32, table: i32): i32 {
   if (table != TABLE_ALIGNED) {
     const entry = tlb_entry(CPU + TLB + table * TLB_TABLE_SIZE, linear);
     const fits = load<u64>(entry, TLB_READ) == (linear & ~0xfff);
@@ -86,7 +86,7 @@ function place_of(linear: u64, access: i32, table: i32): i32 {
 
 // @ts-ignore: decorator
 @inline
-function canonical(linear: u64): bool {
+export function canonical(linear: u64): bool {
   return (((linear as i64) << 16) >> 16) == linear;
 }
 
@@ -104,19 +104,19 @@ function misaligned(linear: u64, size: i32): bool {
 
 // @ts-ignore: decorator
 @inline
-function table_in_use(): i32 {
+export function table_in_use(): i32 {
   return (load<i32>(CPU, TLB_BASE) - (CPU as i32) - TLB) / TLB_TABLE_SIZE;
 }
 
 /** Linear addresses have 32 bits outside 64-bit code. */
 // @ts-ignore: decorator
 @inline
-function truncated(linear: i64): u64 {
+export function truncated(linear: i64): u64 {
   return linear & load<u64>(CPU, LINEAR_MASK);
 }
 
 /** Where the second part of an access across pages is: at the 4 GiB end it wraps. */
-function next_page(linear: u64): u64 {
+export function next_page(linear: u64): u64 {
   const next = (linear | 0xfff) + 1;
   return next == 0x1_0000_0000 ? next & load<u64>(CPU, LINEAR_MASK) : next;
 }

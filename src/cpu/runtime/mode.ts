@@ -1,8 +1,8 @@
 import { CPU } from './env';
 import { read_eflags, write_status_flags } from './flags';
 import {
-  CODE_BASE, CODE_MODE, CODE_TAG, CPL, CR0, CR3, CR4, CS, DELIVERING, DR, EFER, EFLAGS, ES, EVENT, EVENT_INACTIVE,
-  EVENT_RECHECK, EVENT_STEP, ACTIVITY, FLAT_SS, FS, GS, LINEAR_MASK, MMX_TRAP, SEG_ATTRIBUTES, SEG_BASE, SEG_CHECK,
+  CODE_BASE, CODE_KEY, CODE_MODE, CPL, CR0, CR3, CR4, CS, DELIVERING, DR, EFER, EFLAGS, ES, EVENT, EVENT_INACTIVE,
+  EVENT_RECHECK, EVENT_STEP, ACTIVITY, DS, FLAT_SS, FS, GS, KEY_CODE, KEY_FLAT, KEY_STACK, LINEAR_MASK, MMX_TRAP, SEG_ATTRIBUTES, SEG_BASE, SEG_CHECK,
   SEG_LIMIT, SEGMENT_SIZE, SEGMENTS, SP_MASK, SS, SSE_TRAP, STACK_SEGMENT, TLB, TLB_BASE, TLB_TABLE_SIZE, X87_TRAP,
 } from './generated-layout';
 import {
@@ -10,7 +10,7 @@ import {
   F_STATUS, F_TF, F_VM, IRQ_WAITING, STEP, TABLE_ALIGNED, TABLE_SUPERVISOR, TABLE_USER,
 } from './private';
 import { system_table } from './mmu';
-import { flush_tlb_all, tlb_init } from './tlb';
+import { code_moved, flush_tlb_all, tlb_init } from './tlb';
 import { load_pdptes } from './walk';
 
 /** Attributes of a segment: bits of its descriptor, shifted right by 8. */
@@ -72,6 +72,27 @@ export function update_segment(n: i32): void {
   }
   store<i32>(at, check, SEG_CHECK);
   if (n == SS) update_stack();
+  update_key();
+}
+
+/** What translated code relies on: CODE_KEY. */
+function update_key(): void {
+  const mode = load<i32>(CPU, CODE_MODE);
+  let key = mode;
+  if (mode == 2) key |= KEY_CODE | KEY_STACK | (KEY_FLAT << ES) | (KEY_FLAT << CS) | (KEY_FLAT << SS) | (KEY_FLAT << DS);
+  else {
+    for (let n = ES; n <= DS; n++) {
+      const at = segment(n);
+      if (load<u64>(at, SEG_BASE) != 0) continue;
+      // Reads through CS are checked, but a flat one has no limit.
+      if (n == CS ? load<u32>(at, SEG_LIMIT) == 0xffff_ffff : !load<i32>(at, SEG_CHECK)) key |= KEY_FLAT << n;
+    }
+    if (key & (KEY_FLAT << CS)) key |= KEY_CODE;
+    if (load<u32>(segment(SS), SEG_ATTRIBUTES) & ATTR_DB) key |= KEY_STACK;
+  }
+  if (key == load<i32>(CPU, CODE_KEY)) return;
+  store<i32>(CPU, key, CODE_KEY);
+  code_moved();
 }
 
 function update_stack(): void {
@@ -89,7 +110,10 @@ export function update_access(): void {
   } else {
     table = flags & F_AC ? TABLE_SUPERVISOR : system_table();
   }
-  store<u32>(CPU, (CPU as u32) + TLB + table * TLB_TABLE_SIZE, TLB_BASE);
+  const base = (CPU as u32) + TLB + table * TLB_TABLE_SIZE;
+  if (base == load<u32>(CPU, TLB_BASE)) return;
+  store<u32>(CPU, base, TLB_BASE);
+  code_moved();
 }
 
 /** EVENT_STEP: after changes of TF, RF or the breakpoints. */
@@ -112,7 +136,7 @@ export function update_mode(): void {
   const long = long_mode();
   const mode = long && attributes & ATTR_L ? 2 : attributes & ATTR_DB ? 1 : 0;
   store<i32>(CPU, mode, CODE_MODE);
-  store<i64>(CPU, -1, CODE_TAG);
+  code_moved();
   if (mode == 2) {
     store<u64>(CPU, 0, CODE_BASE);
     store<i64>(CPU, -1, LINEAR_MASK);
@@ -126,6 +150,7 @@ export function update_mode(): void {
     store<i32>(CPU, SEGMENTS + SS * SEGMENT_SIZE, STACK_SEGMENT);
     for (let n = ES; n <= GS; n++) update_segment(n);
   }
+  update_key();
   update_access();
   const missing = cr0 & CR0_EM || !(load<u64>(CPU, CR4) & CR4_OSFXSR);
   const switched = cr0 & CR0_TS ? 7 : 0;

@@ -1,6 +1,6 @@
 import { apic_read, apic_write, CPU, mmio_read, mmio_write } from './env';
 import {
-  BLOCK_REC, EVENT, EVENT_RECHECK, PHYS_APIC, PHYS_DIRTY, PHYS_LOG, PHYS_MAP, PHYS_PAGES, PHYS_READ,
+  BLOCK_REC, CODE_EPOCH, EVENT, EVENT_RECHECK, PHYS_APIC, PHYS_DIRTY, PHYS_LOG, PHYS_MAP, PHYS_PAGES, PHYS_READ,
   PHYS_WRITE, R_REMAINING, RECORD_SIZE, VM_A20,
 } from './generated-layout';
 import { code_page, line_bits } from './tlb';
@@ -41,6 +41,7 @@ export function before_store(place: u32, length: u32): void {
   const record = load<u32>(CPU, BLOCK_REC);
   if (record && ((load<u8>(record, R_REMAINING) + 1) & 0xff) > 1) store<u16>(record + RECORD_SIZE, 0);
   store<i32>(CPU, load<i32>(CPU, EVENT) | EVENT_RECHECK, EVENT);
+  store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 1, CODE_EPOCH);
 }
 
 /** Bytes at `place` were written from outside the CPU (a device, a loader). */

@@ -1,6 +1,6 @@
 import { CPU } from './env';
 import {
-  CODE_PAGE_SIZE, CODE_PAGES, CODE_TAG, PHYS_LOG, PHYS_DIRTY, PHYS_WRITE, TLB, TLB_ADDEND, TLB_EMPTY, TLB_ENTRIES,
+  CODE_EPOCH, CODE_PAGE_SIZE, CODE_PAGES, CODE_TAG, PHYS_LOG, PHYS_DIRTY, PHYS_WRITE, TLB, TLB_ADDEND, TLB_EMPTY, TLB_ENTRIES,
   TLB_FETCH, TLB_FLAGS, TLB_READ, TLB_TABLE_SIZE, TLB_TABLES, TLB_USED, TLB_WRITE, TLBF_GLOBAL,
   VCPU_AREA, VCPU_STRIDE, VM_VCPUS,
 } from './generated-layout';
@@ -33,16 +33,24 @@ function clear_entry(entry: usize): void {
   store<i64>(entry, -1, TLB_FETCH);
 }
 
+/** Where code lies or how it runs may have changed: see CODE_EPOCH. */
+// @ts-ignore: decorator
+@inline
+export function code_moved(): void {
+  store<i64>(CPU, -1, CODE_TAG);
+  store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 1, CODE_EPOCH);
+}
+
 /** Makes every entry of a new vCPU's TLB invalid, whatever the memory holds. */
 export function tlb_init(): void {
   memory.fill(CPU + TLB, 0xff, TLB_TABLES * TLB_TABLE_SIZE);
   memory.fill(CPU + TLB_EMPTY, 0xff, TLB_TABLE_SIZE);
   memory.fill(CPU + TLB_USED, 0, TLB_TABLES * WORDS * 8 + 136);
-  store<i64>(CPU, -1, CODE_TAG);
+  code_moved();
 }
 
 export function flush_tlb_all(): void {
-  store<i64>(CPU, -1, CODE_TAG);
+  code_moved();
   for (let word: usize = 0; word < (TLB_TABLES * WORDS as usize); word++) {
     const used = CPU + TLB_USED + (word << 3);
     let bits = load<u64>(used);
@@ -59,7 +67,7 @@ export function flush_tlb_all(): void {
 
 /** All but global pages: a move to CR3 with CR4.PGE [SDM 3A 4.10.4.1]. */
 export function flush_tlb_nonglobal(): void {
-  store<i64>(CPU, -1, CODE_TAG);
+  code_moved();
   for (let word: usize = 0; word < (TLB_TABLES * WORDS as usize); word++) {
     const used = CPU + TLB_USED + (word << 3);
     const all = load<u64>(used);
@@ -102,7 +110,7 @@ export function drop_page(table: i32, linear: u64): void {
 /** Drops the page that holds a linear address, of whatever size, global or not. */
 export function invlpg(linear: i64): void {
   const page = (linear as u64) & ~0xfff;
-  store<i64>(CPU, -1, CODE_TAG);
+  code_moved();
   for (let table = 0; table < TLB_TABLES; table++) drop_page(table, page);
   const large = (page >> 22) & 1023;
   if ((load<u64>(CPU + LARGE_FILTER + ((large >> 6) << 3) as usize) >> (large & 63)) & 1) drop_range(page, 22, TLBF_LARGE);

@@ -115,6 +115,32 @@ export const CODE_BASE = 0x0e0;
 export const LINEAR_MASK = 0x4a8;
 /** Address of the record being executed, set before calls to the runtime, u32 (0: none). */
 export const BLOCK_REC = 0x4a0;
+/**
+ * What code is translated for: CODE_MODE, and KEY_* bits of what translated code relies on, u32. Code is
+ * translated only where KEY_CODE is set.
+ */
+export const CODE_KEY = 0x4b0;
+/** CS has no base and no limit. */
+export const KEY_CODE = 4;
+/** The stack pointer has 32 bits (in 64-bit code: 64). */
+export const KEY_STACK = 8;
+/** Bit KEY_FLAT << n: segment n has neither base nor checks. */
+export const KEY_FLAT = 16;
+/**
+ * Goes up when a translated region that is being run may no longer do so at its end: the mapping of
+ * linear addresses, the mode, CPL or decoded instructions changed. u32.
+ */
+export const CODE_EPOCH = 0x4b4;
+/** 1: the next block is for the interpreter, u32: a region left an instruction to it. */
+export const JIT_SKIP = 0x4b8;
+/** Calls of the guest that are calls of `run` now, u32. */
+export const JIT_DEPTH = 0x4bc;
+/** Statistics, u64: regions entered by `run`; instructions run in regions; exits to the interpreter. */
+export const JIT_ENTRIES = 0x4c0;
+export const JIT_RETIRED = 0x4c8;
+export const JIT_LEFT = 0x4d0;
+/** How often a block is run before it is translated, u32; 0: never. */
+export const JIT_THRESHOLD = 0x4d8;
 /** Linear page the last fetch came from (bits 63..12; -1: none), u64, and place - linear, i32. */
 export const CODE_TAG = 0x0e8;
 export const CODE_ADDEND = 0x0f0;
@@ -281,6 +307,10 @@ export const TLB_FETCH = 16;
 export const TLB_ADDEND = 24;
 export const TLB_FLAGS = 28;
 export const TLBF_GLOBAL = 1;
+
+/** Translated regions: a hash table (see jit/region-hash.ts). */
+export const JIT_HASH = 0xc_0000;
+export const JIT_HASH_ENTRIES = 0x4000;
 
 /** Decoded blocks of the interpreter: a hash table, then records (see interp/record.ts). */
 export const BLOCK_HASH = 0x4_0000;

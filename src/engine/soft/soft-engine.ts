@@ -12,7 +12,7 @@ const MAX_MEMORY_BYTES = 0xe000_0000;
 const MAX_ROM_BYTES = 0x0110_0000;
 
 export interface SoftOptions {
-  /** Translate code that is run often: on by default. */
+  /** Translate code that is run often. */
   readonly jit?: 'on' | 'off';
   /** How often a block is run by the interpreter before it is translated. */
   readonly jitThreshold?: number;
@@ -48,7 +48,7 @@ export class SoftEngine implements Engine {
       this.code,
       this.tables,
       options,
-      this.options.jit !== 'off' ? this.options : null,
+      this.options.jit === 'on' ? this.options : null,
     );
   }
 }

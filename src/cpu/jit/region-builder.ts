@@ -1,0 +1,817 @@
+/**
+ * The JIT's builder for the instruction table: one region becomes one function. Operands are constants of
+ * decoded instructions; general registers, flags and the instruction count live in locals from the
+ * region's entry to its exits; branches inside the region are structured control flow.
+ *
+ * What translated code does not do itself it leaves to the interpreter: it exits at the instruction, with
+ * JIT_SKIP set, and nothing of that instruction has happened yet.
+ */
+import type { Label, Value, Var } from '../emit/function-builder.js';
+import type { WasmModule } from '../emit/module.js';
+import type { Insn } from '../isa/decode.js';
+import { variantOf } from '../isa/decode.js';
+import { fieldClass, operandsOf } from '../isa/operands.js';
+import { type Bits, type Operand, type RegField, RSP, Sem, type Variant } from '../isa/sem.js';
+import * as L from '../state/layout.js';
+import { KIND_ADD, KIND_DEC, KIND_INC, KIND_LAZY, KIND_LOGIC, KIND_SUB } from './flags.js';
+import type { Edge, RegionNode, RegionPage } from './region.js';
+
+const REGION = { params: [], results: ['i32'] } as const;
+const REGISTERS = 16;
+const SKIP = 1 << 24;
+
+/** Runtime functions that change no general register, no flag and no mapping. */
+const QUIET = /^(x87_|sse_|aes|sha|pclmul|crc32|mul_|pdep|pext)/;
+/** Those that may change registers, but neither mappings nor code nor what interrupts. */
+const LOCAL = /^(div_|idiv_|cpuid|rdtsc|rdrand|rdseed|pushf|pcmp|read_|cli$|lods|scas|cmps|xgetbv)/;
+
+/** What the translator knows of the vCPU that code is for. */
+export interface Target {
+  /** Address of its area. */
+  readonly cpu: number;
+  /** CODE_KEY. */
+  readonly key: number;
+  /** No other vCPU shares the memory: LOCK needs no atomic. */
+  readonly alone: boolean;
+}
+
+/** The flags at one point: `kind` of flags.ts, and where they are known the values themselves. */
+interface Flags {
+  kind: number;
+  first?: Value;
+  second?: Value;
+  result?: Value;
+}
+
+interface State {
+  registers: (Value | undefined)[];
+  flags: Flags;
+}
+
+export class RegionBuilder extends Sem {
+  override variant!: Variant;
+  override operands!: readonly Operand[];
+  override readonly cpu: Value;
+  private readonly registers: (Var | undefined)[] = new Array(REGISTERS);
+  /** What each register holds, where a value of this path is known to be it. */
+  private held: (Value | undefined)[] = new Array(REGISTERS);
+  private readonly versions = new Uint32Array(REGISTERS + 1);
+  private flags: Flags = { kind: KIND_LAZY };
+  /** Linear address of the entry's page. */
+  private page!: Value;
+  private readonly count: Var;
+  private readonly countAtEntry: Var;
+  private tlb!: Value;
+  private epoch!: Value;
+  private readonly flagResult: Var;
+  private readonly flagFirst: Var;
+  private readonly exitRip: Var;
+  private readonly exitCode: Var;
+  private exit!: Label;
+  private readonly labels = new Map<RegionNode, Label>();
+  private node!: RegionNode;
+  private insn!: Insn;
+  /** Address of the current instruction from the entry's page; how many of its block are before it. */
+  private at = 0;
+  private done = 0;
+  /** Inside conditional code of one instruction. */
+  private depth = 0;
+  /** Control has gone elsewhere: what follows is not reached. */
+  private left = false;
+  private unitsChecked = new Set<string>();
+  private disturbed = false;
+  /** Imported functions that the region calls. */
+  readonly callees = new Set<string>();
+
+  constructor(
+    module: WasmModule,
+    private readonly target: Target,
+  ) {
+    super(module, REGION.params);
+    this.cpu = this.i32(target.cpu);
+    this.count = this.variable('i64');
+    this.countAtEntry = this.variable('i64');
+    this.flagResult = this.variable('i64');
+    this.flagFirst = this.variable('i64');
+    this.exitRip = this.variable('i64');
+    this.exitCode = this.variable('i32');
+  }
+
+  build(entry: RegionNode): void {
+    this.page = this.fixed(this.andC(this.state('i64.load', L.RIP), -4096));
+    this.later(() => this.loadRegisters());
+    this.loadRest();
+    this.block((exit) => {
+      this.exit = exit;
+      this.tree(entry);
+    });
+    this.leaveRegion();
+  }
+
+  // --- control flow --------------------------------------------------------------------------------
+
+  private tree(node: RegionNode): void {
+    const merges = node.children.filter((child) => child.isMerge);
+    merges.sort((a, b) => b.order - a.order);
+    if (!node.isLoop) {
+      this.within(node, merges, 0);
+      return;
+    }
+    this.materialise();
+    this.loop((again) => {
+      this.forget();
+      const before = this.labels.get(node);
+      this.labels.set(node, again);
+      this.interrupted(node);
+      this.within(node, merges, 0);
+      if (before) this.labels.set(node, before);
+    });
+  }
+
+  /** The node with the merge nodes it dominates behind it, the last outermost. */
+  private within(node: RegionNode, merges: readonly RegionNode[], n: number): void {
+    const merge = merges[n];
+    if (!merge) {
+      this.straight(node);
+      return;
+    }
+    this.block((out) => {
+      this.labels.set(merge, out);
+      this.within(node, merges, n + 1);
+    });
+    this.forget();
+    this.tree(merge);
+  }
+
+  /** On each turn of a loop: an interrupt, a request or the end of the budget leaves the region. */
+  private interrupted(node: RegionNode): void {
+    const asked = this.ne(this.state('i64.load', L.ATTENTION), this.i64(0));
+    const over = this.geU(this.get(this.count), this.state('i64.load', L.ICOUNT_LIMIT));
+    this.cold(this.or(asked, over), () => this.exitTo(this.address(node.at), 0));
+  }
+
+  private straight(node: RegionNode): void {
+    const { insn, variant, operands, at, done } = this;
+    const outer = { node: this.node, depth: this.depth, units: this.unitsChecked };
+    this.node = node;
+    this.depth = 0;
+    this.unitsChecked = new Set();
+    this.at = node.at;
+    this.left = false;
+    this.set(this.count, this.addC(this.get(this.count), node.insns.length));
+    node.insns.forEach((insn, i) => {
+      this.done = i;
+      this.instruction(insn);
+      this.at += insn.length;
+    });
+    const follow = node.flow === 'jcc' ? node.edges[1] : node.edges[0];
+    const falls = node.flow === 'jcc' || node.flow === 'next' || node.flow === 'event';
+    if (falls && !this.left) {
+      this.done = node.insns.length - 1;
+      this.follow(follow!);
+    }
+    this.left = true;
+    this.node = outer.node;
+    this.depth = outer.depth;
+    this.unitsChecked = outer.units;
+    Object.assign(this, { insn, variant, operands, at, done });
+  }
+
+  private instruction(insn: Insn): void {
+    this.insn = insn;
+    const variant = variantOf(insn);
+    this.variant = this.target.alone ? { ...variant, lock: false } : variant;
+    this.operands = operandsOf(variant);
+    this.disturbed = false;
+    const { unit } = insn.entry.options;
+    if (unit) this.unitCheck(unit);
+    insn.entry.semantic(this);
+    if (unit === 'mmx') this.enterMmx();
+    if (this.left) return;
+    if (this.node.flow === 'event' && this.done === this.node.insns.length - 1)
+      this.disturbed = true;
+    if (this.disturbed) this.undisturbed();
+  }
+
+  private unitCheck(unit: 'sse' | 'mmx' | 'x87'): void {
+    if (this.unitsChecked.has(unit)) return;
+    this.unitsChecked.add(unit);
+    const word = { sse: L.SSE_TRAP, mmx: L.MMX_TRAP, x87: L.X87_TRAP }[unit];
+    this.cold(this.state('i32.load', word), () => this.leaveToInterpreter());
+  }
+
+  /** The runtime may have asked for events, or changed the code that follows. */
+  private undisturbed(): void {
+    const asked = this.ne(this.state('i64.load', L.ATTENTION), this.i64(0));
+    const moved = this.ne(this.state('i32.load', L.CODE_EPOCH), this.epoch);
+    this.cold(this.or(asked, moved), () =>
+      this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1),
+    );
+  }
+
+  private follow(edge: Edge): void {
+    const { to } = edge;
+    if (!to) {
+      this.materialise();
+      this.exitTo(this.address(edge.at), 0);
+      return;
+    }
+    if (to.page !== this.node.page) this.guard(to.page, edge.at);
+    if (to.isLoop && to.order <= this.node.order) {
+      this.materialise();
+      this.br(this.labels.get(to)!);
+    } else if (to.isMerge) {
+      this.materialise();
+      this.br(this.labels.get(to)!);
+    } else {
+      this.tree(to);
+    }
+    this.left = true;
+  }
+
+  /** The page must still be where it was when it was translated, with the same bytes. */
+  private guard(page: RegionPage, at: number): void {
+    const linear = this.address(page.delta * 4096);
+    const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
+    const entry = this.add(this.tlb, index);
+    const tag = this.ne(this.load('i64.load', entry, L.TLB_FETCH), linear);
+    const place = this.add(this.wrap(linear), this.load('i32.load', entry, L.TLB_ADDEND));
+    const moved = this.ne(place, this.i32(page.place));
+    const bad = this.or(this.or(tag, moved), this.rewritten(page));
+    this.cold(bad, () => this.exitTo(this.address(at), 0));
+  }
+
+  private rewritten(page: RegionPage): Value {
+    const word = L.CODE_PAGES + (page.place / 4096) * L.CODE_PAGE_SIZE;
+    return this.ne(this.load('i32.load', this.i32(word)), this.i32(page.generation));
+  }
+
+  /** Linear address, which is RIP too, of a place counted from the entry's page. */
+  private address(at: number): Value {
+    const sum = this.addC(this.page, at);
+    return this.target.key & 2 ? sum : this.andC(sum, 0xffff_ffff);
+  }
+
+  override branchTarget(): Value {
+    return this.address(this.at + this.insn.length + this.insn.immLow);
+  }
+
+  /** Direct targets in the page are as good as the page; 32-bit code has no limit (KEY_CODE). */
+  override checkTarget(target: Value): void {
+    const { flow } = this.node;
+    if (flow === 'jcc' || flow === 'jmp' || flow === 'call') {
+      const to = this.at + this.insn.length + this.insn.immLow;
+      if (Math.floor(to / 4096) === Math.floor(this.at / 4096)) return;
+    }
+    if (this.size === 64) super.checkTarget(target);
+  }
+
+  override goTo(target: Value): void {
+    const { flow, edges } = this.node;
+    switch (flow) {
+      case 'jcc':
+      case 'jmp':
+        this.follow(edges[0]!);
+        return;
+      case 'call':
+        if (edges[0]!.to?.context.parent === this.node.context) this.follow(edges[0]!);
+        else this.callOut(target, edges[0]!);
+        return;
+      case 'call-indirect':
+        this.callOut(target, edges[0]!);
+        return;
+      case 'ret': {
+        const [back] = edges;
+        if (back?.to) this.if(this.eq(target, this.address(back.at)), () => this.follow(back));
+      }
+    }
+    this.materialise();
+    this.exitTo(target, 0);
+  }
+
+  /** A call of the guest is a call here: the callee's return comes back, or nothing of this region goes on. */
+  private callOut(target: Value, back: Edge): void {
+    this.storeState();
+    this.setState('i64.store', L.RIP, target);
+    const status = this.call('guest_call', [this.address(back.at)], 'i32');
+    this.cold(status, () => this.return(status));
+    const elsewhere = this.ne(this.state('i64.load', L.RIP), this.address(back.at));
+    const moved = this.ne(this.state('i32.load', L.CODE_EPOCH), this.epoch);
+    const gone = this.or(this.or(elsewhere, moved), this.rewritten(this.node.page));
+    this.cold(gone, () => this.return(this.i32(0)));
+    this.reloadAll();
+    this.follow(back);
+  }
+
+  override next(): void {
+    // An instruction after which interrupts are looked for: `undisturbed` does so.
+    if (this.node.flow === 'event') return;
+    this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1);
+  }
+  override restart(): void {
+    this.exitTo(this.rip(), this.node.insns.length - this.done);
+  }
+  override leave(retired: boolean): void {
+    if (retired) throw new Error(`${this.insn.entry.mnemonic} leaves a region`);
+    this.restart();
+  }
+  /** The interpreter finds the fault again and raises it. */
+  override fault(): void {
+    this.leaveToInterpreter();
+  }
+  private leaveToInterpreter(): void {
+    this.exitTo(this.rip(), this.node.insns.length - this.done, SKIP);
+  }
+
+  /** Goes to the region's exit; `unrun` instructions of the block did not complete. */
+  private exitTo(rip: Value, unrun: number, skip = 0): void {
+    this.set(this.exitRip, rip);
+    this.set(this.exitCode, this.i32(this.flags.kind | (unrun << 8) | skip));
+    this.br(this.exit);
+    this.left = true;
+  }
+
+  private leaveRegion(): void {
+    this.later(() => this.storeRegisters());
+    const code = this.get(this.exitCode);
+    this.setState('i64.store', L.RIP, this.get(this.exitRip));
+    const unrun = this.zext64(this.andC(this.shrUC(code, 8), 0xffff));
+    this.storeCount(this.sub(this.get(this.count), unrun));
+    const kind = this.andC(code, 0xff);
+    super.if(
+      kind,
+      () =>
+        this.call('jit_flags', [kind, this.get(this.flagResult), this.get(this.flagFirst)], null),
+      () => {
+        this.setState('i64.store', L.FLAG_RES, this.get(this.flagResult));
+        this.setState('i32.store', L.FLAG_AUX, this.wrap(this.get(this.flagFirst)));
+      },
+    );
+    const skip = this.shrUC(code, 24);
+    this.setState('i32.store', L.JIT_SKIP, skip);
+    this.return(this.i32(0));
+  }
+
+  /** Code that is rarely run and does not come back. */
+  private cold(cond: Value, build: () => void): void {
+    super.if(cond, build);
+    this.left = false;
+  }
+
+  override if(cond: Value, then: () => void, otherwise?: () => void): void {
+    if (cond.op === 'const') {
+      super.if(cond, then, otherwise);
+      return;
+    }
+    // Flags that one side sets must have the same form on the other.
+    if (this.insn.entry.options.writes) this.materialise();
+    const before = this.snapshot();
+    const versions = this.versions.slice();
+    let falls = false;
+    const side = (build: () => void) => (): void => {
+      this.restore(before);
+      this.left = false;
+      this.depth++;
+      build();
+      this.depth--;
+      if (!this.left) falls = true;
+    };
+    super.if(cond, side(then), otherwise && side(otherwise));
+    this.left = !falls && otherwise !== undefined;
+    this.restore(before);
+    for (let n = 0; n < REGISTERS; n++) {
+      if (this.versions[n] !== versions[n]) this.held[n] = undefined;
+    }
+    if (this.versions[REGISTERS] !== versions[REGISTERS]) this.flags = { kind: before.flags.kind };
+  }
+
+  override loop(body: (again: Label) => void): void {
+    const inside = this.insn !== undefined && this.depth > 0;
+    if (inside) this.forgetRegisters();
+    super.loop(body);
+    if (inside) this.forgetRegisters();
+  }
+
+  private snapshot(): State {
+    return { registers: [...this.held], flags: { ...this.flags } };
+  }
+  private restore(state: State): void {
+    this.held = [...state.registers];
+    this.flags = { ...state.flags };
+  }
+  private forgetRegisters(): void {
+    this.held = new Array(REGISTERS);
+  }
+  /** Where paths meet nothing is known but the locals. */
+  private forget(): void {
+    this.forgetRegisters();
+    this.flags = { kind: KIND_LAZY };
+  }
+
+  // --- registers and the rest of the state ---------------------------------------------------------
+
+  private register(n: number): Var {
+    this.registers[n] ??= this.variable('i64');
+    return this.registers[n];
+  }
+
+  private loadRegisters(): void {
+    this.registers.forEach((local, n) => {
+      if (local) this.set(local, this.state('i64.load', L.GPR + n * 8));
+    });
+  }
+  private storeRegisters(): void {
+    this.registers.forEach((local, n) => {
+      if (local) this.setState('i64.store', L.GPR + n * 8, this.get(local));
+    });
+  }
+
+  private loadRest(): void {
+    this.set(this.count, this.state('i64.load', L.ICOUNT));
+    this.set(this.countAtEntry, this.get(this.count));
+    this.tlb = this.fixed(this.state('i32.load', L.TLB_BASE));
+    this.epoch = this.fixed(this.state('i32.load', L.CODE_EPOCH));
+    this.loadFlags();
+  }
+  private loadFlags(): void {
+    this.set(this.flagResult, this.state('i64.load', L.FLAG_RES));
+    this.set(this.flagFirst, this.state('i64.load32_u', L.FLAG_AUX));
+    this.flags = { kind: KIND_LAZY };
+    this.versions[REGISTERS]!++;
+  }
+  private reloadAll(): void {
+    this.later(() => this.loadRegisters());
+    this.forgetRegisters();
+    for (let n = 0; n < REGISTERS; n++) this.versions[n]!++;
+    this.set(this.count, this.state('i64.load', L.ICOUNT));
+    this.set(this.countAtEntry, this.get(this.count));
+    this.loadFlags();
+  }
+
+  private storeCount(count: Value): void {
+    this.setState('i64.store', L.ICOUNT, count);
+    const run = this.sub(count, this.get(this.countAtEntry));
+    const sum = this.add(this.state('i64.load', L.JIT_RETIRED), run);
+    this.setState('i64.store', L.JIT_RETIRED, sum);
+  }
+
+  /** All but RIP, after the block's last instruction. */
+  private storeState(): void {
+    this.later(() => this.storeRegisters());
+    this.storeCount(this.get(this.count));
+    this.storeFlags();
+  }
+  private storeFlags(): void {
+    const [result, aux] = [this.lazyResult(), this.lazyAux()];
+    this.setState('i64.store', L.FLAG_RES, result);
+    this.setState('i32.store', L.FLAG_AUX, aux);
+  }
+
+  override sync(): void {
+    this.later(() => this.storeRegisters());
+    const left = this.node.insns.length - this.done;
+    this.setState('i64.store', L.ICOUNT, this.addC(this.get(this.count), -left));
+    this.storeFlags();
+    this.setState('i64.store', L.RIP, this.rip());
+    this.setState('i64.store', L.NEXT_RIP, this.nextRip());
+    // No record of the interpreter's is being executed.
+    this.setState('i32.store', L.BLOCK_REC, this.i32(0));
+  }
+
+  override call(...args: Parameters<Sem['call']>): Value {
+    this.callees.add(args[0]);
+    return super.call(...args);
+  }
+
+  override rt(name: string, ...args: Value[]): Value {
+    const value = super.rt(name, ...args);
+    if (QUIET.test(name)) return value;
+    if (!LOCAL.test(name)) this.disturbed = true;
+    this.later(() => this.loadRegisters());
+    this.forgetRegisters();
+    for (let n = 0; n < REGISTERS; n++) this.versions[n]!++;
+    this.loadFlags();
+    return value;
+  }
+
+  /** Without REX, byte registers 4 to 7 are AH CH DH BH. [SDM 2A 2.2.1.2] */
+  private place(field: RegField): { number: number; shift: 0 | 8 } {
+    if (typeof field === 'number') return { number: field, shift: 0 };
+    const { insn } = this;
+    if (field === 'vex') return { number: insn.vvvv, shift: 0 };
+    const number = field === 'reg' ? insn.reg : insn.rm;
+    const byte = fieldClass(insn.entry, field === 'reg' ? 'reg' : 'rm') === 'gpr8';
+    const high = byte && insn.rex === 0 && number >= 4 && number < 8;
+    return high ? { number: number - 4, shift: 8 } : { number, shift: 0 };
+  }
+
+  private whole(number: number): Value {
+    const local = this.register(number);
+    this.held[number] ??= this.get(local);
+    return this.held[number];
+  }
+
+  override readGpr(field: RegField, bits: Bits): Value {
+    const { number, shift } = this.place(field);
+    const whole = this.whole(number);
+    if (bits === 64) return whole;
+    return this.zext(this.wrap(this.shrUC(whole, shift)), bits);
+  }
+
+  override writeGpr(field: RegField, bits: Bits, value: Value): void {
+    const { number, shift } = this.place(field);
+    let whole: Value;
+    if (bits >= 32) whole = this.zext64(value);
+    else {
+      const mask = bits === 8 ? 0xff : 0xffff;
+      const kept = this.andC(this.whole(number), ~(mask << shift));
+      whole = this.or(kept, this.shlC(this.zext64(this.andC(value, mask)), shift));
+    }
+    const local = this.register(number);
+    this.set(local, whole);
+    this.held[number] = whole.op === 'const' ? whole : this.get(local);
+    this.versions[number]!++;
+  }
+
+  override vectorPlace(
+    field: 'reg' | 'rm' | number,
+    file: 'xmm' | 'mmx',
+  ): { address: Value; offset: number } {
+    const number = typeof field === 'number' ? field : this.insn[field];
+    const offset = file === 'xmm' ? L.XMM + number * L.XMM_SIZE : L.X87 + (number & 7) * L.X87_SIZE;
+    return { address: this.cpu, offset };
+  }
+
+  // --- memory --------------------------------------------------------------------------------------
+
+  private isFlat(segment: number): boolean {
+    return (this.target.key & (L.KEY_FLAT << segment)) !== 0;
+  }
+
+  override effectiveAddress(): Value {
+    const { insn } = this;
+    if (insn.entry.operands.some((o) => o[0] === 'O')) return this.immediate();
+    if (insn.addressSize === 32) return this.zext64(this.effectiveAddress32());
+    let sum = this.i64(insn.base === -2 ? 0 : insn.displacement);
+    if (insn.index >= 0) sum = this.add(this.shlC(this.readGpr(insn.index, 64), insn.scale), sum);
+    if (insn.base >= 0) sum = this.add(this.readGpr(insn.base, 64), sum);
+    else if (insn.base === -2) {
+      sum = this.add(sum, this.address(this.at + insn.length + insn.displacement));
+    }
+    return insn.addressSize === 64 ? sum : this.and(sum, this.addressMask());
+  }
+
+  private effectiveAddress32(): Value {
+    const { insn } = this;
+    let sum = this.i32(insn.displacement);
+    if (insn.index >= 0) sum = this.add(this.shlC(this.readGpr(insn.index, 32), insn.scale), sum);
+    if (insn.base >= 0) sum = this.add(this.readGpr(insn.base, 32), sum);
+    else if (insn.base === -2) {
+      const to = this.at + insn.length + insn.displacement;
+      sum = this.add(sum, this.wrap(this.address(to)));
+    }
+    return sum;
+  }
+
+  override operandSegment(): Value | null {
+    return this.isFlat(this.insn.segment) ? null : super.operandSegment();
+  }
+
+  override segment(): Value {
+    const { mode, segment } = this.insn;
+    const flat = mode === 2 && segment !== L.FS && segment !== L.GS;
+    const number = flat ? (segment === L.SS ? L.FLAT_SS : L.FLAT) : segment;
+    return this.i32(L.SEGMENTS + number * L.SEGMENT_SIZE);
+  }
+
+  /** Flat segments have nothing to add or check; FS and GS of 64-bit code have no limit. */
+  override linear(segment: Value | null, offset: Value, bytes: number, access: number): Value {
+    if (segment === null) return offset;
+    const number = ((segment.imm as number) - L.SEGMENTS) / L.SEGMENT_SIZE;
+    if (number === L.FLAT || number === L.FLAT_SS || this.isFlat(number)) return offset;
+    if (this.insn.mode !== 2) return super.linear(segment, offset, bytes, access);
+    return this.add(this.state('i64.load', (segment.imm as number) + L.SEG_BASE), offset);
+  }
+
+  override stackSegment(): Value {
+    return this.i32(L.SEGMENTS + (this.insn.mode === 2 ? L.FLAT_SS : L.SS) * L.SEGMENT_SIZE);
+  }
+  override spMask(): Value {
+    if (this.insn.mode === 2) return this.i64(-1);
+    return this.i64(this.target.key & L.KEY_STACK ? 0xffff_ffff : 0xffff);
+  }
+  override writeSp(value: Value): void {
+    if (this.target.key & L.KEY_STACK && this.insn.mode !== 2) {
+      this.writeGpr(RSP, 32, this.wrap(value));
+    } else {
+      super.writeSp(value);
+    }
+  }
+
+  override pointerAt(
+    linear: Value,
+    _segment: Value | null,
+    bytes: number,
+    access: number,
+    _readToo: boolean,
+  ): Value {
+    const store = access === L.ACCESS_WRITE;
+    const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
+    const entry = this.add(this.tlb, index);
+    const tag = this.load('i64.load', entry, store ? L.TLB_WRITE : L.TLB_READ);
+    const page = this.andC(bytes === 1 ? linear : this.addC(linear, bytes - 1), -4096);
+    return this.choose(
+      this.eq(tag, page),
+      () => this.add(this.wrap(linear), this.load('i32.load', entry, L.TLB_ADDEND)),
+      () => {
+        const found = this.call(store ? 'jit_write' : 'jit_read', [linear, this.i32(bytes)], 'i32');
+        this.cold(this.eqz(found), () => this.leaveToInterpreter());
+        return found;
+      },
+    );
+  }
+
+  /** `jit_write` answers places that can be written to directly. */
+  override commit(): void {}
+
+  override updateAt(
+    address: Value,
+    operand: Operand & { kind: 'mem' },
+    compute: (old: Value) => Value,
+    atomic = this.variant.lock,
+  ): { old: Value; result: Value } {
+    return super.updateAt(address, operand, compute, atomic && !this.target.alone);
+  }
+
+  // --- fields --------------------------------------------------------------------------------------
+
+  override immediate(): Value {
+    const { immHigh, immLow } = this.insn;
+    if (immHigh === immLow >> 31) return this.i64(immLow);
+    return this.i64((BigInt(immHigh) << 32n) | BigInt(immLow >>> 0));
+  }
+  override immediate2(): Value {
+    return this.i32(this.insn.imm2);
+  }
+  override fieldNumber(field: 'reg' | 'rm'): Value {
+    return this.i32(this.insn[field]);
+  }
+  override addressMask(): Value {
+    const size = this.insn.addressSize;
+    return this.i64(size === 64 ? -1 : size === 32 ? 0xffff_ffff : 0xffff);
+  }
+  override rip(): Value {
+    return this.address(this.at);
+  }
+  override nextRip(): Value {
+    return this.address(this.at + this.insn.length);
+  }
+
+  // --- flags ---------------------------------------------------------------------------------------
+
+  protected override setLazy(result: Value, aux: Value): void {
+    this.set(this.flagResult, result);
+    this.set(this.flagFirst, this.zext64(aux));
+    this.flags = { kind: KIND_LAZY, result, first: aux };
+    this.versions[REGISTERS]!++;
+  }
+
+  private keep(kind: number, bits: Bits, result: Value, first: Value, second?: Value): void {
+    const size = bits === 8 ? 0 : bits === 16 ? 1 : bits === 32 ? 2 : 3;
+    this.set(this.flagResult, this.zext64(result));
+    if (kind !== KIND_LOGIC) this.set(this.flagFirst, this.zext64(first));
+    this.flags = { kind: kind * 4 + size, result, first, ...(second ? { second } : {}) };
+    this.versions[REGISTERS]!++;
+  }
+
+  override flagsAdd(bits: Bits, a: Value, b: Value, result: Value, carried = false): void {
+    if (carried || this.depth > 0) super.flagsAdd(bits, a, b, result);
+    else this.keep(KIND_ADD, bits, result, a, b);
+  }
+  override flagsSub(bits: Bits, a: Value, b: Value, result: Value, carried = false): void {
+    if (carried || this.depth > 0) super.flagsSub(bits, a, b, result);
+    else this.keep(KIND_SUB, bits, result, a, b);
+  }
+  override flagsLogic(bits: Bits, result: Value): void {
+    if (this.depth > 0) super.flagsLogic(bits, result);
+    else this.keep(KIND_LOGIC, bits, result, result);
+  }
+  override flagsIncDec(bits: Bits, kind: 'add' | 'sub', a: Value, result: Value): void {
+    if (this.depth > 0) super.flagsIncDec(bits, kind, a, result);
+    else this.keep(kind === 'add' ? KIND_INC : KIND_DEC, bits, result, this.flag('c'));
+  }
+
+  private get flagBits(): Bits {
+    return (8 << (this.flags.kind & 3)) as Bits;
+  }
+  /** The operation's result and first operand, in the operand's own type. */
+  private kept(which: 'result' | 'first'): Value {
+    const value = this.flags[which];
+    if (value) return value;
+    const local = this.get(which === 'result' ? this.flagResult : this.flagFirst);
+    return this.flagBits === 64 ? local : this.wrap(local);
+  }
+  private keptSecond(): Value {
+    const { second, kind } = this.flags;
+    if (second) return second;
+    const [result, first] = [this.kept('result'), this.kept('first')];
+    const value = kind >> 2 === KIND_SUB ? this.sub(first, result) : this.sub(result, first);
+    return this.zext(value, this.flagBits);
+  }
+
+  protected override lazyResult(): Value {
+    const { kind, result } = this.flags;
+    if (kind === KIND_LAZY) return result ?? this.get(this.flagResult);
+    return this.widen(this.kept('result'), this.flagBits);
+  }
+
+  protected override lazyAux(): Value {
+    const { kind, first } = this.flags;
+    const bits = this.flagBits;
+    switch (kind >> 2) {
+      case KIND_LAZY:
+        return first ?? this.wrap(this.get(this.flagFirst));
+      case KIND_LOGIC:
+        return this.i32(0);
+      case KIND_ADD:
+      case KIND_SUB: {
+        const [a, b, r] = [this.kept('first'), this.keptSecond(), this.kept('result')];
+        const carries =
+          kind >> 2 === KIND_ADD ? this.addCarries(a, b, r) : this.subCarries(a, b, r);
+        return this.auxOfCarries(carries, bits);
+      }
+      default:
+        return this.stepAux(bits);
+    }
+  }
+
+  /** FLAG_AUX after INC and DEC: CF as before, OF and AF of the step. */
+  private stepAux(bits: Bits): Value {
+    const result = this.kept('result');
+    const one = this.c(result.ty, 1);
+    const up = this.flags.kind >> 2 === KIND_INC;
+    const a = up ? this.sub(result, one) : this.add(result, one);
+    const carries = up ? this.addCarries(a, one, result) : this.subCarries(a, one, result);
+    const aux = this.auxOfCarries(carries, bits);
+    const overflow = this.andC(this.xor(aux, this.shrUC(aux, 1)), 0x4000_0000);
+    const carry = this.flag('c');
+    const po = this.xor(this.shlC(carry, 30), overflow);
+    return this.or(this.or(this.shlC(carry, 31), po), this.andC(aux, 8));
+  }
+
+  override flag(name: 'c' | 'p' | 'a' | 'z' | 's' | 'o'): Value {
+    const kind = this.flags.kind >> 2;
+    if (kind === KIND_LAZY) return super.flag(name);
+    const bits = this.flagBits;
+    const result = this.kept('result');
+    switch (name) {
+      case 'z':
+        return this.eqz(this.zext(result, bits));
+      case 's': {
+        const value = this.sext(result, bits);
+        return this.ltS(value, this.c(value.ty, 0));
+      }
+      case 'c':
+        if (kind === KIND_LOGIC) return this.i32(0);
+        if (kind === KIND_ADD) return this.ltU(this.zext(result, bits), this.kept('first'));
+        if (kind === KIND_SUB) return this.ltU(this.kept('first'), this.keptSecond());
+        return this.flags.first ?? this.wrap(this.get(this.flagFirst));
+      case 'o':
+        if (kind === KIND_LOGIC) return this.i32(0);
+    }
+    return super.flag(name);
+  }
+
+  override condition(code: number): Value {
+    const kind = this.flags.kind >> 2;
+    const bits = this.flagBits;
+    const not = (value: Value): Value => (code & 1 ? this.eqz(value) : value);
+    if (kind === KIND_SUB) {
+      const signed = (value: Value): Value => this.sext(value, bits);
+      const [a, b] = [this.kept('first'), this.keptSecond()];
+      switch (code >> 1) {
+        case 2:
+          return code & 1 ? this.ne(a, b) : this.eq(a, b);
+        case 3:
+          return not(this.leU(a, b));
+        case 6:
+          return not(this.ltS(signed(a), signed(b)));
+        case 7:
+          return not(this.op(`${a.ty}.le_s`, signed(a), signed(b)));
+      }
+    } else if (kind === KIND_LOGIC) {
+      const value = this.sext(this.kept('result'), bits);
+      const zero = this.c(value.ty, 0);
+      if (code >> 1 === 3) return super.condition(4 | (code & 1));
+      if (code >> 1 === 6) return not(this.ltS(value, zero));
+      if (code >> 1 === 7) return not(this.op(`${value.ty}.le_s`, value, zero));
+    }
+    return super.condition(code);
+  }
+
+  /** Brings the flags into the form that FLAG_RES and FLAG_AUX have. */
+  private materialise(): void {
+    if (this.flags.kind === KIND_LAZY) return;
+    this.setLazy(this.lazyResult(), this.lazyAux());
+  }
+}

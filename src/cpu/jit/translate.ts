@@ -1,0 +1,36 @@
+/** Several regions as one WebAssembly module. */
+import { WasmModule } from '../emit/module.js';
+import { runtimeSignature } from '../isa/sem.js';
+import type { Region } from './region.js';
+import { RegionBuilder, type Target } from './region-builder.js';
+import { structure } from './structure.js';
+
+const REGION = { params: [], results: ['i32'] } as const;
+const GUEST_CALL = { params: ['i64'], results: ['i32'] } as const;
+
+/** A module that exports a function `r0`, `r1`, ... for each region. */
+export function translate(regions: readonly Region[], target: Target): Uint8Array {
+  const module = new WasmModule();
+  const builders = regions.map((region) => {
+    const builder = new RegionBuilder(module, target);
+    structure(region.entry);
+    builder.build(region.entry);
+    return builder;
+  });
+  const callees = new Set(builders.flatMap((builder) => [...builder.callees]));
+  for (const name of callees) {
+    if (name === 'guest_call') module.importFunction('env', name, GUEST_CALL);
+    else {
+      const { params, result } = runtimeSignature(name);
+      module.importFunction('rt', name, { params, results: result ? [result] : [] });
+    }
+  }
+  builders.forEach((_, i) => {
+    module.declare(`r${i}`, REGION);
+    module.export(`r${i}`);
+  });
+  builders.forEach((builder, i) => {
+    module.define(`r${i}`, builder.finish());
+  });
+  return module.build();
+}

@@ -1,0 +1,88 @@
+/** What translated code calls: memory accesses that miss the TLB, and flags at its exits. */
+import { CPU } from './env';
+import { ACCESS_READ, ACCESS_WRITE, BOUNCE, FLAG_AUX, FLAG_RES } from './generated-layout';
+import { BUS, canonical, next_page, place_of, table_in_use, truncated } from './mmu';
+import { TABLE_ALIGNED } from './private';
+import { code_page, line_bits } from './tlb';
+
+/**
+ * Pointer to `size` bytes for reading; 0: the interpreter has to execute the instruction, because a fault
+ * was recorded or will be, or because the bus answers. Touches nothing but the TLB and the bounce.
+ */
+export function jit_read(linear: i64, size: i32): i32 {
+  const at = truncated(linear);
+  const table = table_in_use();
+  if (table == TABLE_ALIGNED || !canonical(at) || !canonical(at + size - 1)) return 0;
+  const place = place_of(at, ACCESS_READ, table);
+  if (place == 0 || place == BUS) return 0;
+  const first = 0x1000 - ((at as i32) & 0xfff);
+  if (size <= first) return place;
+  const next = place_of(next_page(at), ACCESS_READ, table);
+  if (next == 0 || next == BUS) return 0;
+  if (next == place + first) return place;
+  const bounce = (CPU as i32) + BOUNCE;
+  memory.copy(bounce, place, first);
+  memory.copy(bounce + first, next, size - first);
+  return bounce;
+}
+
+/** The same for writing; also left to the interpreter: what overwrites code, what lies in two places. */
+export function jit_write(linear: i64, size: i32): i32 {
+  const at = truncated(linear);
+  const table = table_in_use();
+  if (table == TABLE_ALIGNED || !canonical(at) || !canonical(at + size - 1)) return 0;
+  const place = place_of(at, ACCESS_WRITE, table);
+  if (place == 0 || place == BUS) return 0;
+  const first = 0x1000 - ((at as i32) & 0xfff);
+  if (size <= first) return holds_code(place, size) ? 0 : place;
+  const next = place_of(next_page(at), ACCESS_WRITE, table);
+  if (next != place + first || next == BUS) return 0;
+  return holds_code(place, first) || holds_code(next, size - first) ? 0 : place;
+}
+
+// @ts-ignore: decorator
+@inline
+function holds_code(place: u32, length: u32): bool {
+  return (load<u64>(code_page(place), 8) & line_bits(place & 0xfff, length)) != 0;
+}
+
+/**
+ * Puts flags into their lazy form. `kind` is one of KIND_* in jit/flags.ts, plus the operand's size as a power
+ * of two of bytes; `result` and `first` are the operation's result and first operand, zero-extended
+ * (INC and DEC: CF before).
+ */
+export function jit_flags(kind: i32, result: i64, first: i64): void {
+  const bits = 8 << (kind & 3);
+  const shift: i64 = 64 - bits;
+  const r = (result << shift) >> shift;
+  let carries: i64 = 0;
+  switch (kind >> 2) {
+    case 1: {
+      const b = result - first;
+      carries = (first & b) | ((first | b) & ~result);
+      break;
+    }
+    case 2: {
+      const b = first - result;
+      carries = (~first & b) | ((~first | b) & result);
+      break;
+    }
+    case 4: {
+      const a = result - 1;
+      carries = (a & 1) | ((a | 1) & ~result);
+      break;
+    }
+    case 5: {
+      const a = result + 1;
+      carries = (~a & 1) | ((~a | 1) & result);
+      break;
+    }
+  }
+  let aux = ((carries << shift) >>> 32) as u32 & 0xc000_0000;
+  if (kind >> 2 >= 4) {
+    const overflow = (aux ^ (aux >> 1)) & 0x4000_0000;
+    aux = ((first as u32) << 31) | ((((first as u32) << 30) ^ overflow) & 0x4000_0000);
+  }
+  store<i64>(CPU, r, FLAG_RES);
+  store<u32>(CPU, aux | ((carries as u32) & 8), FLAG_AUX);
+}
