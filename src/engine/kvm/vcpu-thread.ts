@@ -90,7 +90,6 @@ export class KvmThread {
     worker.unref();
     worker.once('error', (error) => this.ended(error));
     worker.once('exit', () => this.ended(new Error('it was stopped from outside')));
-    if (live.size === 0) process.once('exit', endAll);
     live.add(this);
     return worker;
   }
@@ -107,3 +106,4 @@ export class KvmThread {
 function endAll(): void {
   for (const thread of [...live]) thread.close();
 }
+process.once('exit', endAll);
