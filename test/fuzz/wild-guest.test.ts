@@ -70,7 +70,7 @@ async function runWild(firmware: Uint8Array): Promise<Outcome> {
   const devices = [{ name: 'isa-debug-exit', options: { iobase: '0xf4' } }];
   const image = { name: 'random.bin', data: firmware };
   machine = buildMachine(config({ devices, firmware: image }), services);
-  clock.vcpu = machine.vcpu;
+  clock.vcpu = machine.vcpus[0];
   machine.powerOn();
   return machine.run();
 }
