@@ -40,9 +40,27 @@ const asker = new Worker(
   { eval: true },
 );
 
+// mov dx, 0x402; out dx, al; then jmp to itself, or back to the out
+const looping = [0xba, 0x02, 0x04, 0xee, 0xeb, 0xfe];
+const writing = [0xba, 0x02, 0x04, 0xee, 0xeb, 0xfd];
+
+/** A machine whose guest has come to its first output: all threads have started. */
+async function started(code) {
+  const started = { writes: 0, onWrite: () => {} };
+  const first = new Promise((resolve) => {
+    started.onWrite = resolve;
+  });
+  started.machine = machineOf(code, () => {
+    started.writes++;
+    started.onWrite();
+  });
+  started.running = started.machine.run();
+  await first;
+  return started;
+}
+
 async function pauseMs() {
-  const machine = machineOf([0xeb, 0xfe]); // jmp to itself
-  const running = machine.run();
+  const { machine, running } = await started(looping);
   const asked = new Promise((resolve) => asker.once('message', resolve));
   asker.postMessage(30);
   const from = await asked;
@@ -53,39 +71,30 @@ async function pauseMs() {
   return took;
 }
 
-// mov dx, 0x402; again: out dx, al; jmp again
-const writer = [0xba, 0x02, 0x04, 0xee, 0xeb, 0xfd];
-
 async function resumeMs() {
-  let seen = () => {};
-  const machine = machineOf(writer, () => seen());
-  const first = machine.run();
-  await sleep(30);
-  machine.stop();
-  await first;
+  const guest = await started(writing);
+  guest.machine.stop();
+  await guest.running;
   const from = performance.now();
   const written = new Promise((resolve) => {
-    seen = () => resolve(performance.now() - from);
+    guest.onWrite = () => resolve(performance.now() - from);
   });
-  const second = machine.run();
+  const running = guest.machine.run();
   const took = await written;
-  machine.stop();
-  await second;
-  machine.close();
+  guest.machine.stop();
+  await running;
+  guest.machine.close();
   return took;
 }
 
 async function exitUs() {
-  let writes = 0;
-  const machine = machineOf(writer, () => writes++);
-  const running = machine.run();
-  await sleep(50);
-  const [from, before] = [performance.now(), writes];
+  const guest = await started(writing);
+  const [from, before] = [performance.now(), guest.writes];
   await sleep(200);
-  const took = ((performance.now() - from) * 1000) / (writes - before);
-  machine.stop();
-  await running;
-  machine.close();
+  const took = ((performance.now() - from) * 1000) / (guest.writes - before);
+  guest.machine.stop();
+  await guest.running;
+  guest.machine.close();
   return took;
 }
 
