@@ -236,7 +236,7 @@ for (const mode of MODES) {
     a.op([0xf3, 0x0f, 0x10], 0, { base: DI }, size);
     a.op([0xf3, 0x0f, 0x5e], 0, { base: DI, disp: 4 }, size);
     a.op([0x66, 0x0f, 0x7e], 0, AX, size);
-    a.alu('add', SI, AX, size);
+    a.alu('add', SI, AX, 32);
     a.op([0xf3, 0x0f, 0x2d], AX, { base: DI, disp: 8 }, size);
     a.alu('add', BX, AX, 32);
     again(a, 'top');

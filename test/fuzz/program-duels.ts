@@ -21,7 +21,7 @@ export function duelFor(t: TestContext, seconds: number): void {
   const until = performance.now() + seconds * 1000;
   const ends = new Map<string, number>();
   let vms: [ProgramVm, ProgramVm] | undefined;
-  let [n, retired, stops, events] = [0, 0, 0, 0];
+  let [n, retired, stops, events, translated] = [0, 0, 0, 0, 0];
   for (; n < cases && performance.now() < until; n++) {
     const threshold = THRESHOLDS[(seed + n) % THRESHOLDS.length]!;
     const open: OpenPair = () => [
@@ -31,7 +31,9 @@ export function duelFor(t: TestContext, seconds: number): void {
     if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = open();
     const mode = programModes[(seed + n) % programModes.length]!;
     const program = makeProgram(seed + n, mode);
+    const before = vms[0].translated;
     const result = duel(program, ...vms, MOST);
+    translated += vms[0].translated - before;
     if (result.difference !== null) {
       const { difference } = narrowed(program, result, open);
       const where = difference === null ? ', not on a new VM' : '';
@@ -48,5 +50,6 @@ export function duelFor(t: TestContext, seconds: number): void {
   }
   const list = [...ends].sort().map(([what, count]) => `${what} ${count}`);
   t.diagnostic(`${n} programs, ${retired} instructions, ${stops} stops, ${events} events`);
+  t.diagnostic(`${translated} instructions in translated code`);
   t.diagnostic(list.join(', '));
 }

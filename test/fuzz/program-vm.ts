@@ -171,6 +171,11 @@ export class ProgramVm {
     return this.vcpu.retired!() - this.before;
   }
 
+  /** Instructions that translated code ran, of all programs. */
+  get translated(): number {
+    return Number(this.view.getBigUint64(L.JIT_RETIRED, true));
+  }
+
   get rip(): number {
     return Number(this.view.getBigUint64(L.RIP, true) & 0xffff_ffffn);
   }
