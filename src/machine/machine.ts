@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import type { CpuidEntry } from '../cpu/state/cpuid.js';
 import type { Engine } from '../engine/engine.js';
+import type { NetLink } from '../virtio/net/net.js';
 import type { MachineConfig } from './config.js';
 import type { Inspection } from './inspect.js';
 
@@ -32,6 +33,10 @@ export interface HostServices {
   readonly debugcon?: CharBackend;
   /** Behind the `virtio-blk` devices of the configuration, in their order; who opened them closes. */
   readonly disks?: readonly Disk[];
+  /** Behind its `virtio-net` devices. */
+  readonly nets?: readonly NetLink[];
+  /** Behind the ports of its `virtio-console` devices. */
+  readonly ports?: readonly CharBackend[];
   /** Gets one line for each event of the kinds in `config.trace`. */
   readonly trace?: (line: string) => void;
 }

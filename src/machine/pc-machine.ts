@@ -69,7 +69,12 @@ export class PcMachine implements Machine, PartsOfMachine {
       log,
       serial: host.serial,
       debugcon: host.debugcon ?? noChar,
-      virtio: { disks: host.disks ?? [], randomU32 },
+      virtio: {
+        disks: host.disks ?? [],
+        nets: host.nets ?? [],
+        ports: host.ports ?? [],
+        randomU32,
+      },
       onReset: (who) => this.ask({ kind: 'reset', who }),
       onPowerOff: () => this.ask({ kind: 'end', outcome: { kind: 'powered-off' } }),
       onDebugExit: (status) => this.ask({ kind: 'end', outcome: { kind: 'debug-exit', status } }),

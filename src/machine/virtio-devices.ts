@@ -1,6 +1,9 @@
+import { type CharBackend, noChar } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
 import { VirtioBlk } from '../virtio/blk/blk.js';
+import { VirtioConsole } from '../virtio/console/console.js';
 import type { VirtioType } from '../virtio/core/virtio-type.js';
+import { type NetLink, VirtioNet } from '../virtio/net/net.js';
 import { VirtioRng } from '../virtio/rng/rng.js';
 import type { DeviceConfig } from './extra-devices.js';
 import { MachineError } from './machine-error.js';
@@ -8,6 +11,9 @@ import { MachineError } from './machine-error.js';
 /** What is behind virtio devices, in the order of those devices in the configuration. */
 export interface VirtioBackends {
   readonly disks: readonly Disk[];
+  readonly nets: readonly NetLink[];
+  /** Of all consoles, port by port; a port without one drops its output. */
+  readonly ports: readonly CharBackend[];
   readonly randomU32: () => number;
 }
 
@@ -24,6 +30,14 @@ const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
     block: [/^(512|4096)$/, '512|4096'],
     readonly: flag,
   },
+  'virtio-net': {
+    net: [/./, 'BACKEND'],
+    mac: [/^[\da-f][02468ace](:[\da-f]{2}){5}$/i, 'a unicast address such as 52:54:00:12:34:56'],
+    queues: pairs,
+    mtu: [/^(6[89]|[7-9]\d|[1-9]\d{2,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d)$/, '68 to 65499'],
+  },
+  // Port 0 is the console; the others are channels of these names.
+  'virtio-console': { ports: [/^[^:]+(:[^:]+){0,29}$/, 'NAME:NAME...'] },
   'virtio-rng': {},
 };
 
@@ -51,18 +65,44 @@ export function virtioDevices(
   backends: VirtioBackends,
 ): VirtioType<unknown>[] {
   const disks = [...backends.disks];
-  return devices
-    .filter(({ name }) => virtioNames.includes(name))
-    .map(({ name, options: { serial, queues, block } }): VirtioType<unknown> => {
-      if (name === 'virtio-rng') return new VirtioRng(backends.randomU32);
-      const disk = disks.shift();
-      if (disk === undefined) {
-        throw new MachineError('bad-config', '--disk: found no open image for it, wanted one');
+  const nets = [...backends.nets];
+  const ports = [...backends.ports];
+  const next = <T>(list: T[], flag: string): T => {
+    const first = list.shift();
+    if (first !== undefined) return first;
+    throw new MachineError('bad-config', `${flag}: found nothing open behind it, wanted a backend`);
+  };
+  const make = ({ name, options }: DeviceConfig, index: number): VirtioType<unknown> => {
+    const { serial, queues, block, mac, mtu } = options;
+    switch (name) {
+      case 'virtio-blk':
+        return new VirtioBlk(next(disks, '--disk'), {
+          queues: Number(queues ?? 1),
+          blockBytes: Number(block ?? 512),
+          ...(serial === undefined ? {} : { serial }),
+        });
+      case 'virtio-net':
+        return new VirtioNet(next(nets, '--net'), {
+          mac: macBytes(mac ?? `52:54:00:12:34:${(0x56 + index).toString(16)}`),
+          pairs: Number(queues ?? 1),
+          ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
+        });
+      case 'virtio-console': {
+        const names = [undefined, ...(options.ports?.split(':') ?? [])];
+        return new VirtioConsole(
+          names.map((label) => ({
+            backend: ports.shift() ?? noChar,
+            isConsole: label === undefined,
+            ...(label === undefined ? {} : { name: label }),
+          })),
+        );
       }
-      return new VirtioBlk(disk, {
-        queues: Number(queues ?? 1),
-        blockBytes: Number(block ?? 512),
-        ...(serial === undefined ? {} : { serial }),
-      });
-    });
+    }
+    return new VirtioRng(backends.randomU32);
+  };
+  return devices.filter(({ name }) => virtioNames.includes(name)).map(make);
+}
+
+function macBytes(text: string): Uint8Array {
+  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
 }
