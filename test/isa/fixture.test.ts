@@ -35,6 +35,14 @@ test('the soft engine gives the committed answers', (t) => {
   assert.equal(found.length, 0, found.slice(0, 10).join('\n'));
 });
 
+test('the JIT gives the committed answers', (t) => {
+  const runner = new SoftRunner(true);
+  const mine = runner.run(cases, count);
+  t.diagnostic(`${count} cases, ${runner.translated} of them translated`);
+  const found = differences(mine, () => true);
+  assert.equal(found.length, 0, found.slice(0, 10).join('\n'));
+});
+
 test('every encoding that user code can run has committed answers', () => {
   const seen = new Set<string>();
   for (let i = 0; i < count; i++) seen.add(maker.entryOfCase(cases, i)?.pattern ?? '');

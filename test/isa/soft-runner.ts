@@ -6,6 +6,7 @@
 import * as L from '#src/cpu/state/layout.js';
 import { ANSWER, CASE, CODE, DATA, FS_BASE, GS_BASE, LIMIT_16 } from './case-format.js';
 import { CPU, nothingOutside, RAM, RawCpu, UNWIND } from './raw-cpu.js';
+import { type CaseCode, type Translated, translateCases } from './translated-cases.js';
 
 const RAM_PAGES = 0x200;
 
@@ -25,6 +26,9 @@ const DATA_PAGES = 0x10_1000;
 /** Attributes of a null segment register. */
 const NULL_SEGMENT = 0x1_0000;
 
+/** Cases that are translated as one module. */
+const TOGETHER = 250;
+
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17, 21]);
 
 export class SoftRunner {
@@ -32,7 +36,11 @@ export class SoftRunner {
   private readonly view = this.cpu.view;
   private readonly bytes = this.cpu.bytes;
 
-  constructor() {
+  /** Cases whose code began in a translated region. */
+  translated = 0;
+
+  /** `jit`: the code of each case is translated before it is run. */
+  constructor(private readonly jit = false) {
     this.setUp();
   }
 
@@ -94,9 +102,31 @@ export class SoftRunner {
     const output = new DataView(answers.buffer);
     this.bytes.fill(0, RAM + DATA_PAGES, RAM + DATA_PAGES + 8192);
     this.bytes.fill(0xcc, RAM + CODE_PAGE, RAM + CODE_PAGE + 4096);
-    for (let i = 0; i < count; i++)
-      this.runOne(cases, input, i * CASE.size, answers, output, i * ANSWER.size);
+    for (let first = 0; first < count; first += TOGETHER) {
+      const end = Math.min(first + TOGETHER, count);
+      const regions = this.jit ? this.translate(cases, input, first, end) : [];
+      for (let i = first; i < end; i++) {
+        const [at, out] = [i * CASE.size, i * ANSWER.size];
+        this.runOne(cases, input, at, answers, output, out, regions[i - first]);
+      }
+    }
     return answers;
+  }
+
+  private translate(cases: Uint8Array, input: DataView, first: number, end: number): Translated[] {
+    const list: CaseCode[] = [];
+    for (let i = first; i < end; i++) {
+      const at = i * CASE.size;
+      const length = input.getUint32(at + CASE.codeLength, true);
+      this.loadSegments(input.getUint32(at + CASE.mode, true));
+      this.cpu.rt.update_mode!();
+      list.push({
+        bytes: cases.subarray(at + CASE.code, at + CASE.code + length),
+        offset: input.getUint32(at + CASE.codeOffset, true),
+        key: this.view.getUint32(CPU + L.CODE_KEY, true),
+      });
+    }
+    return translateCases(this.cpu, RAM + CODE_PAGE, list);
   }
 
   private runOne(
@@ -106,6 +136,7 @@ export class SoftRunner {
     answers: Uint8Array,
     output: DataView,
     out: number,
+    region: Translated,
   ): void {
     const { view, bytes } = this;
     const { rt } = this.cpu;
@@ -130,7 +161,10 @@ export class SoftRunner {
     const icount = view.getBigUint64(CPU + L.ICOUNT, true);
     // Room for repeated string instructions, which are charged in large steps.
     view.setBigUint64(CPU + L.ICOUNT_LIMIT, icount + 10_000_000n, true);
-    const exit = this.enter();
+    // Under TF and the like, code is run one instruction at a time.
+    const stepped = view.getBigUint64(CPU + L.ATTENTION, true) !== 0n;
+    if (region && !stepped) this.translated++;
+    const exit = this.enter(stepped ? undefined : region);
     answers.set(bytes.subarray(CPU + L.GPR, CPU + L.GPR + 128), out + ANSWER.gpr);
     const halted = Number(view.getBigUint64(CPU + L.RIP, true) - KERNEL);
     const vector = (halted - 1 - HANDLERS) / 16;
@@ -167,12 +201,18 @@ export class SoftRunner {
     this.cpu.segment(L.GS, 0, NULL_SEGMENT, GS_BASE, 0);
   }
 
-  private enter(): number {
+  /** A region first, where there is one; what it leaves, and what comes after it, is interpreted. */
+  private enter(region: Translated): number {
+    let first = region;
     for (let tries = 0; tries < 100; tries++) {
       try {
+        const status = first?.() ?? 0;
+        first = undefined;
+        if (status !== 0) return status;
         return Number(this.cpu.interp.run!());
       } catch (error) {
         if (error !== UNWIND) throw error;
+        first = undefined;
       }
     }
     return 0xff;
