@@ -197,7 +197,7 @@ export class KvmVcpu implements Vcpu {
     return true;
   }
 
-  /** Completes the instruction of an answered access: a record is of the state between two. */
+  /** Completes the instruction of an answered access: it would write registers after a new record. */
   private settle(): void {
     if (!this.incomplete || this.closed) return;
     const before = this.pauseAsked;
@@ -248,8 +248,8 @@ export class KvmVcpu implements Vcpu {
     this.setRecord(resetRecord(kind, this.signature, this.index === 0, this.getRecord()));
   }
 
+  /** Of an access that waits for its answer: before it, or in the middle of its instruction. */
   getRecord(): VcpuRecord {
-    this.settle();
     const record = this.state.read();
     if (this.shutDown) record.events.activity = activity.shutDown;
     else if (this.worker === undefined && this.halted) record.events.activity = activity.halted;

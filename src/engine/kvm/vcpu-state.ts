@@ -57,6 +57,33 @@ class Block {
   }
 }
 
+/** kvm_msrs. */
+class MsrList {
+  readonly bytes: Uint8Array;
+  private readonly view: DataView;
+
+  constructor(private readonly msrs: readonly Msr[]) {
+    this.bytes = new Uint8Array(r.sizeOf.msrs + msrs.length * r.sizeOf.msr_entry);
+    this.view = new DataView(this.bytes.buffer);
+    this.view.setUint32(0, msrs.length, true);
+    msrs.forEach(({ index, value }, i) => {
+      this.view.setUint32(this.place(i) + r.msrEntry.index, index, true);
+      this.view.setBigUint64(this.place(i) + r.msrEntry.data, value, true);
+    });
+  }
+
+  take(): Msr[] {
+    return this.msrs.map(({ index }, i) => ({
+      index,
+      value: this.view.getBigUint64(this.place(i) + r.msrEntry.data, true),
+    }));
+  }
+
+  private place(i: number): number {
+    return r.sizeOf.msrs + i * r.sizeOf.msr_entry;
+  }
+}
+
 /** The state of a vCPU between two instructions as records, and back. */
 export class KvmVcpuState {
   private readonly regs: Block;
@@ -66,8 +93,8 @@ export class KvmVcpuState {
   private readonly debug: Block;
   private readonly pending: Block;
   private readonly mp: Block;
-  private readonly oneMsr = new Uint8Array(r.sizeOf.msrs + r.sizeOf.msr_entry);
-  private readonly msrView = new DataView(this.oneMsr.buffer);
+  /** Those of {@link recordMsrs} that this host has, once that is known. */
+  private readonly readable = [...recordMsrs];
 
   constructor(
     private readonly c: Libc,
@@ -215,13 +242,14 @@ export class KvmVcpuState {
     this.xsave.set();
   }
 
+  /** All in one request, which ends at the first that this host does not have. */
   private readMsrs(): Msr[] {
-    const found: Msr[] = [];
-    for (const index of recordMsrs) {
-      const value = this.getMsr(index);
-      if (value !== undefined) found.push({ index, value });
+    for (;;) {
+      const list = new MsrList(this.readable.map((index) => ({ index, value: 0n })));
+      const count = checked(this.c.ioctl(this.fd, r.ioctl.GET_MSRS, list.bytes), 'the MSRs');
+      if (count === this.readable.length) return list.take();
+      this.readable.splice(count, 1);
     }
-    return found;
   }
 
   /** MSRs that a record leaves out become 0. */
@@ -236,29 +264,32 @@ export class KvmVcpuState {
       }
       values.set(index, value);
     }
-    for (const [index, value] of values) {
-      if (index === MSR_TSC) {
-        this.setTsc(value);
-        continue;
-      }
+    this.setTsc(values.get(MSR_TSC)!);
+    values.delete(MSR_TSC);
+    for (let left = Array.from(values, ([index, value]) => ({ index, value })); left.length > 0; ) {
+      const list = new MsrList(left).bytes;
+      const count = checked(this.c.ioctl(this.fd, r.ioctl.SET_MSRS, list), 'the MSRs');
+      const refused = left[count];
       // What neither host nor guest ever used is no loss.
-      if (this.setMsr(index, value) || value === 0n) continue;
-      throw new EngineError(
-        'bad-state',
-        `msrs: 0x${index.toString(16)}: the host's KVM refused 0x${value.toString(16)}`,
-      );
+      if (refused !== undefined && refused.value !== 0n) {
+        const { index, value } = refused;
+        throw new EngineError(
+          'bad-state',
+          `msrs: 0x${index.toString(16)}: the host's KVM refused 0x${value.toString(16)}`,
+        );
+      }
+      left = left.slice(count + 1);
     }
   }
 
   getMsr(index: number): bigint | undefined {
-    this.prepareMsr(index, 0n);
-    if (this.c.ioctl(this.fd, r.ioctl.GET_MSRS, this.oneMsr) !== 1) return undefined;
-    return this.msrView.getBigUint64(r.sizeOf.msrs + r.msrEntry.data, true);
+    const list = new MsrList([{ index, value: 0n }]);
+    if (this.c.ioctl(this.fd, r.ioctl.GET_MSRS, list.bytes) !== 1) return undefined;
+    return list.take()[0]!.value;
   }
 
   setMsr(index: number, value: bigint): boolean {
-    this.prepareMsr(index, value);
-    return this.c.ioctl(this.fd, r.ioctl.SET_MSRS, this.oneMsr) === 1;
+    return this.c.ioctl(this.fd, r.ioctl.SET_MSRS, new MsrList([{ index, value }]).bytes) === 1;
   }
 
   /**
@@ -280,12 +311,6 @@ export class KvmVcpuState {
       if (this.c.ioctl(this.fd, ioctl.SET_DEVICE_ATTR, attribute) === 0) return;
     }
     this.setMsr(MSR_TSC, value);
-  }
-
-  private prepareMsr(index: number, value: bigint): void {
-    this.msrView.setUint32(0, 1, true);
-    this.msrView.setUint32(r.sizeOf.msrs + r.msrEntry.index, index, true);
-    this.msrView.setBigUint64(r.sizeOf.msrs + r.msrEntry.data, value, true);
   }
 
   private readEvents(): PendingEvents {
