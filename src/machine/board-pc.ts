@@ -240,7 +240,7 @@ export class PcBoard implements InlineBus {
   /** Each in a slot of its own; its BARs stand where the guest puts them. */
   private virtioFunctions(piix3: Piix3): VirtioPci<unknown>[] {
     const { vm, log, virtio } = this.wiring;
-    return virtioDevices(this.config.devices, virtio).map((type, index) => {
+    return virtioDevices(this.config.devices, virtio).map(({ type, withheld }, index) => {
       const places: (Attachment | undefined)[] = [];
       const bus = (region: number) =>
         device.regions[region]!.space === 'port' ? this.ports : this.mmio;
@@ -253,7 +253,7 @@ export class PcBoard implements InlineBus {
           intx: piix3.pciInput(FIRST_VIRTIO_SLOT + index, 1),
           regionMoved: (region, base) => bus(region).move(places[region]!, base),
         },
-        { name: `virtio-${type.name}${index}` },
+        { name: `virtio-${type.name}${index}`, withheld },
       );
       device.regions.forEach((_, region) => {
         places[region] = bus(region).attachRegion(device, region);

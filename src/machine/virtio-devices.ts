@@ -2,6 +2,7 @@ import { type CharBackend, noChar } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
 import { VirtioBlk } from '../virtio/blk/blk.js';
 import { VirtioConsole } from '../virtio/console/console.js';
+import { feature } from '../virtio/core/registers.js';
 import type { VirtioType } from '../virtio/core/virtio-type.js';
 import { type NetLink, VirtioNet } from '../virtio/net/net.js';
 import { VirtioRng } from '../virtio/rng/rng.js';
@@ -21,6 +22,7 @@ export interface VirtioBackends {
 type Option = readonly [pattern: RegExp, wanted: string];
 const pairs: Option = [/^([1-9]|1[0-6])$/, '1 to 16'];
 const flag: Option = [/^(on|off)$/, 'on|off'];
+const ring: Option = [/^(split|packed)$/, 'split|packed'];
 
 const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
   'virtio-blk': {
@@ -29,16 +31,18 @@ const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
     queues: pairs,
     block: [/^(512|4096)$/, '512|4096'],
     readonly: flag,
+    ring,
   },
   'virtio-net': {
     net: [/./, 'BACKEND'],
     mac: [/^[\da-f][02468ace](:[\da-f]{2}){5}$/i, 'a unicast address such as 52:54:00:12:34:56'],
     queues: pairs,
     mtu: [/^(6[89]|[7-9]\d|[1-9]\d{2,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d)$/, '68 to 65499'],
+    ring,
   },
   // Port 0 is the console; the others are channels of these names.
-  'virtio-console': { ports: [/^[^:]+(:[^:]+){0,29}$/, 'NAME:NAME...'] },
-  'virtio-rng': {},
+  'virtio-console': { ports: [/^[^:]+(:[^:]+){0,29}$/, 'NAME:NAME...'], ring },
+  'virtio-rng': { ring },
 };
 
 export const virtioNames: readonly string[] = Object.keys(options);
@@ -63,7 +67,7 @@ export function checkVirtio(device: DeviceConfig): void {
 export function virtioDevices(
   devices: readonly DeviceConfig[],
   backends: VirtioBackends,
-): VirtioType<unknown>[] {
+): { type: VirtioType<unknown>; withheld: readonly number[] }[] {
   const disks = [...backends.disks];
   const nets = [...backends.nets];
   const ports = [...backends.ports];
@@ -100,7 +104,12 @@ export function virtioDevices(
     }
     return new VirtioRng(backends.randomU32);
   };
-  return devices.filter(({ name }) => virtioNames.includes(name)).map(make);
+  return devices
+    .filter(({ name }) => virtioNames.includes(name))
+    .map((device, index) => ({
+      type: make(device, index),
+      withheld: device.options.ring === 'split' ? [feature.packed] : [],
+    }));
 }
 
 function macBytes(text: string): Uint8Array {

@@ -58,6 +58,8 @@ export class VirtioCore<S> implements VirtioHost {
   readonly dma: Dma;
   readonly offered: Features;
   readonly codec: Codec<CoreState<S>>;
+  /** Drivers of before VIRTIO 1.0 are served too. */
+  private readonly isTransitional: boolean;
 
   // Guest-visible state.
   private statusBits = 0;
@@ -69,11 +71,15 @@ export class VirtioCore<S> implements VirtioHost {
   constructor(
     readonly type: VirtioType<S>,
     private readonly wiring: CoreWiring,
-    /** Drivers of before VIRTIO 1.0 are served too. */
-    private readonly isTransitional = false,
+    {
+      isTransitional = false,
+      withheld = [],
+    }: { isTransitional?: boolean; withheld?: readonly number[] } = {},
   ) {
     this.dma = wiring.dma;
-    this.offered = Features.of([...type.features, ...commonFeatures]);
+    const all = [...type.features, ...commonFeatures];
+    this.offered = Features.of(all.filter((bit) => !withheld.includes(bit)));
+    this.isTransitional = isTransitional;
     this.slots = type.queueSizes.map((size) => new QueueSlot(size));
     this.codec = coreCodec(type, this.offered);
     type.attach(this);

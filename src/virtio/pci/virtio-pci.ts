@@ -39,6 +39,8 @@ export interface VirtioPciWiring {
 export interface VirtioPciOptions {
   /** Without the legacy interface, and with the device ids of VIRTIO 1. */
   readonly modernOnly?: boolean;
+  /** Feature bits that are not offered, of the type's own and of all devices'. */
+  readonly withheld?: readonly number[];
   /** In logs and snapshots, where a machine has several of a type. */
   readonly name?: string;
 }
@@ -69,7 +71,7 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
   constructor(
     type: VirtioType<S>,
     wiring: VirtioPciWiring,
-    { modernOnly = false, name = `virtio-${type.name}` }: VirtioPciOptions = {},
+    { modernOnly = false, withheld = [], name = `virtio-${type.name}` }: VirtioPciOptions = {},
   ) {
     const queues = type.queueSizes.length;
     const legacyBytes = 2 ** Math.ceil(Math.log2(24 + type.config.length));
@@ -116,7 +118,7 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
         interrupt: (queue) => this.interrupt(queue),
         acknowledged: () => this.updateIntx(),
       },
-      !modernOnly,
+      { isTransitional: !modernOnly, withheld },
     );
     this.modern = new ModernInterface(this.core, this.msix.vectors);
     this.legacy = new LegacyInterface(this.core, this.modern, () => this.msix.isEnabled);
