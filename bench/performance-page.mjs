@@ -1,9 +1,17 @@
-// Prints docs/performance.md from what `npm run bench -- --json FILE` wrote:
-// node bench/performance-page.mjs FILE > docs/performance.md
-import { readFile } from 'node:fs/promises';
+// Writes docs/performance.md from what `npm run bench -- --json FILE` kept: all but its notes.
+// usage: node bench/performance-page.mjs FILE...
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { root } from '../tools/lib/paths.mjs';
+import { main, StepError } from '../tools/lib/step.mjs';
 import { figureHeader, figureRows } from './figures.mjs';
 import { ratios, rounds } from './guest-table.mjs';
 import { geometricMean, median, spread } from './table.mjs';
+
+const page = join(root, 'docs/performance.md');
+
+/** From here on the page is written by hand and stays. */
+const notesTitle = '## Notes';
 
 const titles = {
   native: 'native',
@@ -36,12 +44,14 @@ function guestSection(result) {
       const us = rounds(kernel, peer).map((ns) => ns / 1000);
       return figure(us, median(us) < 100 ? 1 : 0);
     }),
-    ...compared.map((name) => against[name][i].ratio.toFixed(2)),
+    ...compared.map((name) => against[name][i].ratio.toPrecision(2)),
   ]);
   rows.push([
     'geometric mean',
     ...peers.map(() => ''),
-    ...compared.map((name) => geometricMean(against[name].map(({ ratio }) => ratio)).toFixed(2)),
+    ...compared.map((name) =>
+      geometricMean(against[name].map(({ ratio }) => ratio)).toPrecision(2),
+    ),
   ]);
   const header = [
     'microseconds a pass',
@@ -105,17 +115,37 @@ function kvmSection(kvm) {
   return `## The kvm engine\n\n${markdown(['figure', 'measured', 'must', 'goal'], rows)}`;
 }
 
-const { machine, tables } = JSON.parse(await readFile(process.argv[2], 'utf8'));
-const machineRows = Object.entries(machine).map(([what, value]) => [what, value]);
-const sections = [
-  '# Performance',
-  'Made by `node bench/performance-page.mjs FILE` from what `npm run bench -- --json FILE` measured in one run on one machine. Peers take turns round by round; figures are medians, and ± is how far the widest round was from it. [bench/README.md](../bench/README.md) says what is measured and how.',
-  markdown(['machine', ''], machineRows),
-  `## What is asked, and what was measured\n\n${markdown(figureHeader, figureRows(tables))}`,
-  ...(tables.guest ?? []).map(guestSection),
-  tables.boot && bootSection(tables.boot),
-  tables.memory && memorySection(tables.memory),
-  otherSection(tables),
-  tables.kvm && kvmSection(tables.kvm),
-];
-console.log(sections.filter(Boolean).join('\n\n'));
+/** One report of several runs; what was measured last stands. */
+async function readReports(files) {
+  const reports = await Promise.all(
+    files.map(async (file) => JSON.parse(await readFile(file, 'utf8'))),
+  );
+  const differ = reports.find(({ machine: { date: _, ...machine } }) =>
+    Object.keys(machine).some((what) => machine[what] !== reports[0].machine[what]),
+  );
+  if (differ)
+    throw new StepError(`${files}: measured on different machines or with different tools`);
+  const tables = Object.assign({}, ...reports.map((report) => report.tables));
+  return { machine: reports.at(-1).machine, tables };
+}
+
+await main(async () => {
+  const files = process.argv.slice(2);
+  if (files.length === 0) throw new StepError('no file given that npm run bench -- --json wrote');
+  const { machine, tables } = await readReports(files);
+  const before = await readFile(page, 'utf8').catch(() => '');
+  const notes = before.indexOf(notesTitle);
+  const sections = [
+    '# Performance',
+    'Written by `node bench/performance-page.mjs FILE` from what `npm run bench -- --json FILE` measured on one machine. Peers take turns round by round; figures are medians, and ± is how far the widest round was from it; "x QEMU TCG" is how many times as fast as it Chassis is. [bench/README.md](../bench/README.md) says what is measured and how.',
+    markdown(['machine', ''], Object.entries(machine)),
+    `## What is asked, and what was measured\n\n${markdown(figureHeader, figureRows(tables))}`,
+    ...(tables.guest ?? []).map(guestSection),
+    tables.boot && bootSection(tables.boot),
+    tables.memory && memorySection(tables.memory),
+    otherSection(tables),
+    tables.kvm && kvmSection(tables.kvm),
+    notes >= 0 && before.slice(notes).trimEnd(),
+  ];
+  await writeFile(page, `${sections.filter(Boolean).join('\n\n')}\n`);
+});

@@ -1,7 +1,7 @@
 // `npm run bench`: tables of speed, with QEMU TCG in the same run. Arguments choose among the tables;
 // `--json FILE` keeps what they were made from, `--node current` runs Chassis with a Node of today.
 import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
 import { figureTable } from '../bench/figures.mjs';
@@ -74,7 +74,7 @@ function readArguments() {
 async function machine({ qemu, node }) {
   const origins = await guestOrigins();
   return {
-    host: `${cpus().length} x ${cpus()[0]?.model}`,
+    host: `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
     node: (await run(node, ['--version'], { quiet: true })).trim(),
     qemu: qemu ?? 'not there',
     kernel: origins['vmlinuz-cloud-amd64'] ?? 'the user’s own',
