@@ -34,7 +34,8 @@ const stringCompare =
     const from = s.vaddress(b, 16);
     const args = [control(s), s.vaddress(a, 16), from];
     if (name.startsWith('pcmpestr')) args.push(s.i32(s.size === 64 ? 1 : 0));
-    s.pure(name, ...args);
+    // Reads and writes registers and flags in the state.
+    s.rt(name, ...args);
   };
 
 const crc32: Semantic = (s) => {

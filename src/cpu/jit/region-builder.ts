@@ -563,7 +563,7 @@ export class RegionBuilder extends Sem {
 
   private effectiveAddress32(): Value {
     const { insn } = this;
-    let sum = this.i32(insn.displacement);
+    let sum = this.i32(insn.base === -2 ? 0 : insn.displacement);
     if (insn.index >= 0) sum = this.add(this.shlC(this.readGpr(insn.index, 32), insn.scale), sum);
     if (insn.base >= 0) sum = this.add(this.readGpr(insn.base, 32), sum);
     else if (insn.base === -2) {

@@ -41,6 +41,8 @@ export function flowOf(entry: Entry): Flow {
     return 'jcc';
   }
   if (EVENTS.has(mnemonic)) return 'event';
+  // INTO is an interrupt or nothing.
+  if (mnemonic === 'into') return 'leave';
   return options.ends ? 'leave' : 'next';
 }
 
