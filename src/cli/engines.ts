@@ -1,7 +1,7 @@
 import { loadSoftCode } from '../backend/node/soft-code.js';
 import { type Engine, EngineError } from '../engine/engine.js';
 import type { KvmReport } from '../engine/kvm/probe.js';
-import { SoftEngine } from '../engine/soft/soft-engine.js';
+import { SoftEngine, type SoftOptions } from '../engine/soft/soft-engine.js';
 import type { EngineChoice } from './machine-flags.js';
 
 export interface OpenOptions {
@@ -9,6 +9,7 @@ export interface OpenOptions {
   readonly say?: (sentence: string) => void;
   /** Default `/dev/kvm`. */
   readonly kvmDevice?: string;
+  readonly soft?: SoftOptions;
 }
 
 /** What `auto` takes on a host. */
@@ -19,13 +20,13 @@ export interface AutoChoice {
 
 /** The engine the user chose, or for `auto` the best that works on this host. Throws EngineError. */
 export async function openEngine(choice: EngineChoice, options: OpenOptions = {}): Promise<Engine> {
-  const { say = () => {}, kvmDevice } = options;
-  if (choice === 'soft') return openSoft();
+  const { say = () => {}, kvmDevice, soft = {} } = options;
+  if (choice === 'soft') return openSoft(soft);
   const { engine, report } = await tryKvm(kvmDevice);
   if (choice === 'auto') {
     const auto = chooseAuto(report);
     say(`engine ${auto.engine}: ${auto.why}`);
-    return auto.engine === 'kvm' && engine !== undefined ? engine : openSoft();
+    return auto.engine === 'kvm' && engine !== undefined ? engine : openSoft(soft);
   }
   if (engine === undefined) {
     throw new EngineError(
@@ -65,8 +66,8 @@ export async function tryKvm(
   }
 }
 
-async function openSoft(): Promise<Engine> {
-  return new SoftEngine(await loadSoftCode());
+async function openSoft(options: SoftOptions): Promise<Engine> {
+  return new SoftEngine(await loadSoftCode(), options);
 }
 
 function slowKind({ module }: KvmReport): string {

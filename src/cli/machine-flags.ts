@@ -1,3 +1,4 @@
+import type { SoftOptions } from '../engine/soft/soft-engine.js';
 import {
   type DeviceConfig,
   type MachineConfig,
@@ -14,6 +15,10 @@ export const machineFlags: FlagTable = {
   engine: {
     value: 'auto|soft|kvm',
     help: 'what runs the instructions (auto: kvm where it works in hardware, else soft)',
+  },
+  jit: {
+    value: 'on|off',
+    help: 'translate code that is run often to WebAssembly (on), on the soft engine',
   },
   machine: { value: 'pc', help: 'the board' },
   cpus: { value: 'N', help: 'virtual CPUs (1)' },
@@ -39,6 +44,11 @@ export type EngineChoice = 'auto' | 'soft' | 'kvm';
 
 export function engineChoice(args: ParsedArgs): EngineChoice {
   return parseWord('--engine', args.one('engine') ?? 'auto', ['auto', 'soft', 'kvm']);
+}
+
+/** What the flags say of the soft engine. */
+export function softOptions(args: ParsedArgs): SoftOptions {
+  return { jit: parseWord('--jit', args.one('jit') ?? 'on', ['on', 'off']) };
 }
 
 /** What the flags ask for; the machine itself checks that it can be had. */

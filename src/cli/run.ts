@@ -11,7 +11,13 @@ import { closeDisks, openDisks } from './disk-flags.js';
 import { openEngine } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
-import { engineChoice, machineConfig, machineFlags, traceWords } from './machine-flags.js';
+import {
+  engineChoice,
+  machineConfig,
+  machineFlags,
+  softOptions,
+  traceWords,
+} from './machine-flags.js';
 import { stderrLog } from './stderr-log.js';
 import { openTerminal, type Terminal } from './terminal.js';
 import type { Verb } from './verb.js';
@@ -124,7 +130,10 @@ async function openMachine(args: ParsedArgs, serial: CharBackend, disks: Disk[])
   // A script that did not ask which engine it gets is not told.
   const asks = process.stderr.isTTY || args.one('engine') === 'auto';
   const host: HostServices = {
-    engine: await openEngine(engineChoice(args), asks ? { say } : {}),
+    engine: await openEngine(engineChoice(args), {
+      soft: softOptions(args),
+      ...(asks ? { say } : {}),
+    }),
     clock: new HostClock(),
     schedule: hostSchedule,
     randomU32: hostRandom(),
