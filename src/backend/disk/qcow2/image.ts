@@ -155,7 +155,10 @@ export class Image {
   /** The same to be changed: made where there is none, copied where a snapshot has it too. */
   async l2ForWrite(index: number): Promise<Table> {
     const there = await this.l2(index);
-    if (there !== undefined && this.ownsL2(index)) return there;
+    // Somebody may have put another in its place meanwhile.
+    if (there !== undefined && this.ownsL2(index) && there.offset === this.l2Offset(index)) {
+      return there;
+    }
     const made = this.structure.then(async () => {
       const old = await this.l2(index);
       if (old !== undefined && this.ownsL2(index)) return old;
@@ -183,6 +186,7 @@ export class Image {
     for (let at = first; at < first + count; at++) {
       this.frees.push(at);
       this.metadata.delete(at);
+      this.refcounts.leave(at);
     }
   }
 

@@ -338,8 +338,8 @@ export class Qcow2Disk implements Disk {
     const entries: Entry[] = [];
     for (let i = 0; i < count; i++) entries.push(await entryOf(first + i));
     const keeps = entries.filter((entry) => this.keepsPlace(entry)).length;
-    if (keeps > 0 && keeps < count) {
-      // Some have a place of their own and some do not: one by one.
+    if (keeps > 0 && count > 1 && this.external === undefined) {
+      // Places that are there already need not follow each other: one by one.
       for (let at = 0; at < from.length; ) {
         const length = Math.min(cluster - ((offset + at) % cluster), from.length - at);
         await this.writeClusters(offset + at, from.subarray(at, at + length));
@@ -477,14 +477,15 @@ export class Qcow2Disk implements Disk {
     if (external !== undefined && old.allocated !== 0 && how !== 'unmap') {
       // The data file must read as zeroes by itself; its clusters keep their entries.
       const length = Math.min(cluster, this.sizeBytes - index * cluster);
-      if (whole) await zeroFile(external, index * cluster, length, how !== 'keep');
-      else await this.writeZeroUnits(index, mask);
+      if (whole && old.allocated === format.all) {
+        await zeroFile(external, index * cluster, length, how !== 'keep');
+      } else await this.writeZeroUnits(index, mask);
       return;
     }
     if (rawData) return;
     const plainFallback = this.header.version === 2 && (shows || how === 'keep') && how !== 'unmap';
     if (plainFallback || (old.compressedBytes > 0 && !whole)) {
-      if (how !== 'discard') await this.writeZeroUnits(index, mask, true);
+      if (how !== 'discard') await this.writeZeroUnits(index, mask);
       return;
     }
     const table = await image.l2ForWrite(l1Index);
@@ -499,8 +500,8 @@ export class Qcow2Disk implements Disk {
     });
   }
 
-  /** Zeroes as data, for the subclusters of `mask`; `held` when the cluster's lock is held. */
-  private async writeZeroUnits(index: number, mask: number, held = false): Promise<void> {
+  /** Zeroes as data, for the subclusters of `mask` in a cluster whose lock is held. */
+  private async writeZeroUnits(index: number, mask: number): Promise<void> {
     const { cluster, unit } = this;
     for (let bit = 0; bit < this.format.units; bit++) {
       if (((mask >>> bit) & 1) === 0) continue;
@@ -508,7 +509,7 @@ export class Qcow2Disk implements Disk {
       const offset = index * cluster + bit * unit;
       const run = await this.run(offset, unit);
       if (run.kind === 'data' && run.own) await this.writeInPlace(run, zeroes);
-      else if (held) await this.writeClusters(offset, zeroes);
+      else await this.writeClusters(offset, zeroes);
     }
   }
 

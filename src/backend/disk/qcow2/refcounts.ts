@@ -95,7 +95,8 @@ export class Refcounts {
   /** Adds `delta` to a count; `unsupported` when its width cannot hold the sum. */
   async add(cluster: number, delta: number): Promise<void> {
     const { refcountOrder } = this.header;
-    const block = (await this.block(cluster)) ?? (await this.serial(() => this.addBlock(cluster)));
+    const block =
+      (await this.block(cluster)) ?? (await this.serial(() => this.addBlock(cluster, 0)));
     const index = cluster % this.perBlock;
     const sum = getCount(block.view, refcountOrder, index) + delta;
     if (sum < 0) {
@@ -122,24 +123,30 @@ export class Refcounts {
   allocateBytes(length: number): Promise<number> {
     return this.serial(async () => {
       const size = 2 ** this.header.clusterBits;
-      const room = (size - (this.compressedAt % size)) % size;
-      const last = Math.floor(this.compressedAt / size);
-      const full = room === 0 || (await this.get(last)) >= maxCount(this.header.refcountOrder);
-      let at = this.compressedAt;
-      if (full || room < length) {
-        const next = (await this.find(1)) * size;
-        if (full || next !== (last + 1) * size) at = next;
-        else await this.addToOld(last);
-      } else await this.addToOld(last);
+      const before = this.compressedAt;
+      const room = (size - (before % size)) % size;
+      const last = Math.floor(before / size);
+      const next = room < length ? (await this.find(1)) * size : 0;
+      const block = await this.block(last);
+      const index = last % this.perBlock;
+      const count =
+        block === undefined ? 0 : getCount(block.view, this.header.refcountOrder, index);
+      const follows = room >= length || next === (last + 1) * size;
+      const joins = room > 0 && follows && count < maxCount(this.header.refcountOrder);
+      let at = before;
+      // Somebody may have left the cluster meanwhile: what is left may be punched out.
+      if (joins && this.compressedAt === before) this.set(block!, index, count + 1);
+      else at = next !== 0 ? next : (await this.find(1)) * size;
       this.compressedAt = at + length;
       return at;
     });
   }
 
-  private async addToOld(cluster: number): Promise<void> {
-    const block = (await this.block(cluster))!;
-    const index = cluster % this.perBlock;
-    this.set(block, index, getCount(block.view, this.header.refcountOrder, index) + 1);
+  /** Compressed data is not added any more to a cluster that somebody left. */
+  leave(cluster: number): void {
+    if (Math.floor(this.compressedAt / 2 ** this.header.clusterBits) === cluster) {
+      this.compressedAt = 0;
+    }
   }
 
   private set(block: Table, index: number, count: number): void {
@@ -166,7 +173,7 @@ export class Refcounts {
     for (let at = first; at - first < count; ) {
       const block = await this.block(at);
       if (block === undefined) {
-        await this.addBlock(at);
+        await this.addBlock(at, count);
         continue;
       }
       const end = Math.min((Math.floor(at / perBlock) + 1) * perBlock, first + count);
@@ -192,26 +199,32 @@ export class Refcounts {
 
   /**
    * A block for the counts around `cluster`, which has none: all clusters it counts are free. It is
-   * the first of them itself; a larger first level, where one is needed, follows it.
+   * the first of them itself; a larger first level, where one is needed, follows it. More blocks are
+   * added when less than `wanted` clusters in a row would be left between this one and the next.
    */
-  private async addBlock(cluster: number): Promise<Table> {
+  private async addBlock(cluster: number, wanted: number): Promise<Table> {
     const there = await this.block(cluster);
     if (there !== undefined) return there;
     const size = 2 ** this.header.clusterBits;
     const index = Math.floor(cluster / this.perBlock);
     const first = index * this.perBlock;
     const old = this.reftable;
-    const grows = index * 8 >= old.bytes.length;
-    const tableClusters = grows ? Math.ceil((Math.max(index + 16, index * 1.5) * 8) / size) : 0;
     let blocks = 1;
-    while (blocks + tableClusters > blocks * this.perBlock) blocks++;
+    let tableClusters = 0;
+    for (; ; blocks++) {
+      const grows = (index + blocks) * 8 > old.bytes.length;
+      tableClusters = grows
+        ? Math.ceil((Math.max(index + blocks + 16, index * 1.5) * 8) / size)
+        : 0;
+      const next =
+        grows || (index + blocks + 1) * 8 > old.bytes.length ? 0 : old.u64(index + blocks);
+      if (blocks + tableClusters + wanted <= blocks * this.perBlock || next !== 0) break;
+    }
     for (let at = first; at < first + blocks + tableClusters; at++) this.checkFree(at);
-    if (grows) {
+    if (tableClusters > 0) {
       const bytes = new Uint8Array(tableClusters * size);
       bytes.set(old.bytes);
       this.reftable = new Table((first + blocks) * size, bytes, true);
-      this.header.reftableOffset = this.reftable.offset;
-      this.header.reftableClusters = tableClusters;
       this.onMoved(old.offset / size, old.bytes.length / size);
     }
     for (let i = 0; i < blocks; i++) {
