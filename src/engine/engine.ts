@@ -73,11 +73,25 @@ export interface Vm {
   setIrqLine(gsi: number, high: boolean): void;
   /** Message-signalled interrupt [SDM 3A 11.11]. */
   sendMsi(address: number, data: number): void;
+  /**
+   * Has `ring` called soon after the guest wrote there, which goes on meanwhile and makes no exit of it
+   * (engines that can). The answer ends that. Throws {@link EngineError}.
+   */
+  doorbell?(bell: Doorbell, ring: () => void): () => void;
   getIoApic(): IoApicRecord;
   setIoApic(record: IoApicRecord): void;
   createVcpu(index: number): Vcpu;
   /** Frees what the garbage collector does not. */
   close(): void;
+}
+
+/** A write that is a signal and no more. */
+export interface Doorbell {
+  readonly space: 'port' | 'mmio';
+  readonly address: number;
+  readonly size: 1 | 2 | 4;
+  /** Only writes of this value. */
+  readonly value?: number;
 }
 
 /**

@@ -99,6 +99,7 @@ export class KvmVcpu implements Vcpu {
       this.held = undefined;
       return held;
     }
+    this.vm.answerDoorbells();
     const back = this.worker!.back();
     if (back === undefined) return undefined;
     this.entered = false;

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { CpuidEntry } from '../../cpu/state/cpuid.js';
 import type { HostMemory, MemorySlot } from '../../memory/slot.js';
 import {
+  type Doorbell,
   type EngineChips,
   EngineError,
   type InterruptModel,
@@ -11,6 +12,7 @@ import {
   type VmOptions,
 } from '../engine.js';
 import type { ChipRecords, IoApicRecord } from '../records.js';
+import { KvmDoorbells } from './doorbells.js';
 import { checked } from './ioctl-error.js';
 import {
   ioApicFromKvm,
@@ -25,7 +27,7 @@ import {
 import type { KvmEngine } from './kvm-engine.js';
 import { KvmSlots } from './kvm-slots.js';
 import { KvmVcpu } from './kvm-vcpu.js';
-import { MADV_DONTNEED, MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
+import { EFD_CLOEXEC, EFD_NONBLOCK, MADV_DONTNEED, MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
 import * as r from './registers.js';
 
 const HUGE_PAGE = 0x20_0000;
@@ -58,6 +60,7 @@ export class KvmVm implements Vm {
   private readonly irqchip = new Uint8Array(r.sizeOf.irqchip);
   /** The timer as it was when the guest's time was stopped. */
   private frozenPit: { bytes: Uint8Array; nowNs: bigint } | undefined;
+  private doorbells: KvmDoorbells | undefined;
   private closed = false;
 
   constructor(
@@ -167,11 +170,11 @@ export class KvmVm implements Vm {
     this.setRouting();
   }
 
-  /** Messages at inputs beyond the IOAPIC's, for {@link KvmDoorbells}. */
-  readonly messages = new Map<number, { address: number; data: number }>();
+  /** Messages at inputs beyond the IOAPIC's. */
+  private readonly messages = new Map<number, { address: number; data: number }>();
 
   /** Which inputs lead where: the timer to 0 of the 8259 and 2 of the IOAPIC, the others alike to both. */
-  setRouting(): void {
+  private setRouting(): void {
     const pins: [gsi: number, chip: number, pin: number][] = [];
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
       if (pin !== 0) pins.push([pin === TIMER_PIN ? 0 : pin, r.irqchip.IOAPIC, pin]);
@@ -235,6 +238,47 @@ export class KvmVm implements Vm {
     view.setUint32(r.msi.data, data, true);
     // 0 and an error for a message that nobody takes are the guest's business.
     this.engine.libc.ioctl(this.fd, r.ioctl.SIGNAL_MSI, message);
+  }
+
+  doorbell(bell: Doorbell, ring: () => void): () => void {
+    this.doorbells ??= new KvmDoorbells(this.engine.libc, this.fd);
+    return this.doorbells.add(bell, ring);
+  }
+
+  /** Doorbells that were rung while this thread did other things. */
+  answerDoorbells(): void {
+    this.doorbells?.deliver();
+  }
+
+  /**
+   * An eventfd that sends a message: for threads and processes that do a device's work. Needs
+   * {@link chips}. Throws EngineError.
+   */
+  interruptFd(address: number, data: number): { readonly fd: number; close(): void } {
+    const { libc: c } = this.engine;
+    let gsi = IOAPIC_PINS;
+    while (this.messages.has(gsi)) gsi++;
+    this.messages.set(gsi, { address, data });
+    this.setRouting();
+    const fd = checked(c.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), 'an eventfd');
+    const assign = (flags: number) => {
+      const line = new Uint8Array(r.sizeOf.irqfd);
+      const view = new DataView(line.buffer);
+      view.setUint32(r.irqfd.fd, fd, true);
+      view.setUint32(r.irqfd.gsi, gsi, true);
+      view.setUint32(r.irqfd.flags, flags, true);
+      checked(c.ioctl(this.fd, r.ioctl.IRQFD, line), 'an interrupt by eventfd');
+    };
+    assign(0);
+    return {
+      fd,
+      close: () => {
+        if (this.closed || !this.messages.delete(gsi)) return;
+        assign(r.irqfd.DEASSIGN);
+        this.setRouting();
+        c.close(fd);
+      },
+    };
   }
 
   getIoApic(): IoApicRecord {
@@ -323,6 +367,7 @@ export class KvmVm implements Vm {
     if (this.closed) return;
     this.closed = true;
     const { libc: c } = this.engine;
+    this.doorbells?.close();
     for (const vcpu of this.vcpus) vcpu?.close();
     c.close(this.fd);
     c.madvise(this.map.address, this.map.sizeBytes, MADV_DONTNEED);

@@ -12,6 +12,10 @@ export interface Libc {
   munmap(address: bigint, sizeBytes: number): void;
   madvise(address: bigint, sizeBytes: number, advice: number): number;
   eventfd(value: number, flags: number): number;
+  eventfdWrite(fd: number, value: number): number;
+  epollCreate(flags: number): number;
+  epollControl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  epollWait(epoll: number, events: Uint8Array, max: number, timeoutMs: number): number;
   gettid(): number;
   tgkill(pid: number, tid: number, signal: number): number;
   /** Makes `signal` do nothing but interrupt a system call. */
@@ -61,6 +65,10 @@ function load(): Libc {
     munmap: (address, sizeBytes) => munmap(address, sizeBytes),
     madvise: library.func('int madvise(void *address, size_t size, int advice)'),
     eventfd: library.func('int eventfd(uint value, int flags)'),
+    eventfdWrite: library.func('int eventfd_write(int fd, uint64 value)'),
+    epollCreate: library.func('int epoll_create1(int flags)'),
+    epollControl: library.func('int epoll_ctl(int epoll, int operation, int fd, void *event)'),
+    epollWait: library.func('int epoll_wait(int epoll, void *events, int max, int timeout)'),
     gettid: library.func('int gettid()'),
     tgkill: library.func('int tgkill(int pid, int tid, int signal)'),
     ignoreGently: (number) => signal(number, handler),

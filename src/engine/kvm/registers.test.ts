@@ -91,12 +91,18 @@ const facts: Fact[] = [
   ...fields('msr_entry', r.msrEntry),
   ...fields('device_attr', r.deviceAttr),
   ...constants('KVM_', r.deviceAttr),
+  ['sizeof(struct epoll_event)', r.EPOLL_EVENT_BYTES],
+  ['offsetof(struct epoll_event, data)', r.epollEvent.data],
+  ['(unsigned)(EPOLLIN)', r.epollEvent.IN],
+  ['(unsigned)(EPOLLET)', r.epollEvent.EDGE],
+  ['EPOLL_CTL_ADD', r.epollEvent.ADD],
   ['offsetof(struct kvm_xcrs, nr_xcrs)', r.xcrs.nr_xcrs],
   ['offsetof(struct kvm_xcrs, xcrs[0].xcr)', r.xcrs.xcr],
   ['offsetof(struct kvm_xcrs, xcrs[0].value)', r.xcrs.value],
 ];
 
-const headers = '#include <stddef.h>\n#include <linux/kvm.h>\n#include <stdio.h>\n';
+const headers =
+  '#include <stddef.h>\n#include <linux/kvm.h>\n#include <stdio.h>\n#include <sys/epoll.h>\n';
 const hasHeaders =
   process.platform === 'linux' &&
   process.arch === 'x64' &&

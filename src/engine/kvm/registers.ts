@@ -319,3 +319,7 @@ export const deviceAttr = {
   VCPU_TSC_OFFSET: 0,
 } as const;
 export const xcrs = { nr_xcrs: 0, xcr: 8, value: 16 } as const;
+
+/** epoll [man epoll_ctl]: on x86 the structure is packed. */
+export const EPOLL_EVENT_BYTES = 12;
+export const epollEvent = { events: 0, data: 4, IN: 1, EDGE: 2 ** 31, ADD: 1 } as const;

@@ -1,18 +1,8 @@
 import { Worker } from 'node:worker_threads';
+import { atExit } from './at-exit.js';
 import { EINTR, errorName, type Libc } from './libc.js';
 import { KICK_SIGNAL, MAILBOX_BYTES, type ThreadStart, turn, word } from './mailbox.js';
-
-/** The part of Atomics.waitAsync [ECMAScript 2024] that is used. */
-const { waitAsync } = Atomics as unknown as {
-  waitAsync(
-    words: Int32Array,
-    index: number,
-    value: number,
-  ): { async: boolean; value: Promise<string> | string };
-};
-
-/** Those that would keep the process from ending. */
-const live = new Set<KvmThread>();
+import { whenChanged } from './wait-async.js';
 
 /** How KVM_RUN came back: an error's name, or that there is no thread any more. */
 export interface Back {
@@ -25,6 +15,8 @@ export class KvmThread {
   private readonly words = new Int32Array(new SharedArrayBuffer(MAILBOX_BYTES));
   private worker: Worker | undefined;
   private died: Error | undefined;
+  /** While the process must not end without telling the thread. */
+  private forget: (() => void) | undefined;
 
   constructor(
     private readonly c: Libc,
@@ -49,14 +41,7 @@ export class KvmThread {
 
   /** Calls back once it is not the guest's turn; the answer calls that off. */
   whenBack(callback: () => void): () => void {
-    let wanted = true;
-    const wait = waitAsync(this.words, word.turn, turn.guest);
-    void Promise.resolve(wait.value).then(() => {
-      if (wanted) callback();
-    });
-    return () => {
-      wanted = false;
-    };
+    return whenChanged(this.words, word.turn, turn.guest, callback);
   }
 
   /** Interrupts KVM_RUN; whoever calls has set immediate_exit. */
@@ -75,7 +60,8 @@ export class KvmThread {
 
   /** The thread ends as soon as it is out of the guest. */
   close(): void {
-    live.delete(this);
+    this.forget?.();
+    this.forget = undefined;
     Atomics.store(this.words, word.turn, turn.over);
     Atomics.notify(this.words, word.turn);
     this.kick();
@@ -90,20 +76,16 @@ export class KvmThread {
     worker.unref();
     worker.once('error', (error) => this.ended(error));
     worker.once('exit', () => this.ended(new Error('it was stopped from outside')));
-    live.add(this);
+    this.forget = atExit(() => this.close());
     return worker;
   }
 
   private ended(why: Error): void {
-    if (!live.delete(this)) return;
+    if (this.forget === undefined) return;
+    this.forget();
+    this.forget = undefined;
     this.died = new Error(`the thread of ${this.name} is gone: ${why.message}`, { cause: why });
     Atomics.store(this.words, word.turn, turn.over);
     Atomics.notify(this.words, word.turn);
   }
 }
-
-/** Node waits for its workers at the end, and would wait for a guest for ever. */
-function endAll(): void {
-  for (const thread of [...live]) thread.close();
-}
-process.once('exit', endAll);
