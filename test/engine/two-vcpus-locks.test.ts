@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
-import { loadSoftCode } from '#src/backend/node/soft-code.js';
 import { ManualClock } from '#src/base/clock.js';
 import * as L from '#src/cpu/state/layout.js';
 import { ManualTimers } from '#src/device/timer.js';
 import type { Vm } from '#src/engine/engine.js';
 import { SoftEngine } from '#src/engine/soft/soft-engine.js';
 import { PcInterrupts } from '#src/machine/interrupts.js';
+import { type Jit, jitModes, softCode } from './jit.js';
 import {
   APIC,
   at,
@@ -32,11 +32,10 @@ const IDT = 0x6000;
 const GDT = 0x7000;
 
 /** This thread's view of the VM: over `memory` where another thread made it. */
-async function openVm(memory?: { buffer: ArrayBufferLike }) {
-  const code = await loadSoftCode();
+function openVm(jit: Jit, memory?: { buffer: ArrayBufferLike }) {
   let made = memory;
-  const createMemory = (pages: number) => (made ??= code.createMemory(pages));
-  const engine = new SoftEngine({ ...code, createMemory });
+  const createMemory = (pages: number) => (made ??= softCode.createMemory(pages));
+  const engine = new SoftEngine({ ...softCode, createMemory }, { jit, jitThreshold: 10 });
   const clock = new ManualClock();
   const timers = new ManualTimers();
   const vm = engine.createVm({
@@ -81,8 +80,8 @@ function build(vm: Vm): DataView {
 }
 
 /** Runs vCPU `index` until all are done; answers the sum of the tickets it drew. */
-async function runVcpu(index: number, memory: { buffer: ArrayBufferLike }): Promise<bigint> {
-  const { vm } = await openVm(memory);
+function runVcpu(index: number, jit: Jit, memory: { buffer: ArrayBufferLike }): bigint {
+  const { vm } = openVm(jit, memory);
   const vcpu = vm.createVcpu(index);
   const record = vcpu.getRecord();
   const { registers, system } = record;
@@ -115,15 +114,23 @@ async function runVcpu(index: number, memory: { buffer: ArrayBufferLike }): Prom
 }
 
 if (workerData?.memory) {
-  parentPort!.postMessage(await runVcpu(workerData.index, workerData.memory));
+  const { index, jit, memory } = workerData;
+  parentPort!.postMessage(runVcpu(index, jit, memory));
 } else {
-  test('two vCPUs in two threads: locked counters, CMPXCHG16B and IPIs are exact', async () => {
-    const { vm, memory } = await openVm();
+  for (const jit of jitModes) declare(jit);
+}
+
+function declare(jit: Jit): void {
+  const name = 'two vCPUs in two threads: locked counters, CMPXCHG16B and IPIs are exact';
+  test(`${name} (jit ${jit})`, async () => {
+    const { vm, memory } = openVm(jit);
     const ram = build(vm);
     const workers: Worker[] = [];
     const run = (index: number): Promise<bigint> =>
       new Promise((resolve, reject) => {
-        const worker = new Worker(new URL(import.meta.url), { workerData: { index, memory } });
+        const worker = new Worker(new URL(import.meta.url), {
+          workerData: { index, jit, memory },
+        });
         workers.push(worker);
         worker.once('message', resolve).once('error', reject);
       });

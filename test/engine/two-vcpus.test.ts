@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { loadSoftCode } from '#src/backend/node/soft-code.js';
 import { ManualClock } from '#src/base/clock.js';
 import * as layout from '#src/cpu/state/layout.js';
 import { ManualTimers } from '#src/device/timer.js';
@@ -11,6 +10,7 @@ import { SoftEngine } from '#src/engine/soft/soft-engine.js';
 import { identityPageTables, longStart, startGdt } from '#src/firmware/start-state.js';
 import { PcInterrupts } from '#src/machine/interrupts.js';
 import { startRecord } from '#src/machine/start-record.js';
+import { type Jit, jitModes, softCode } from './jit.js';
 
 /*
  * vcpu0:    mov dword [rsi+0xf0], 0x1ff         vcpu1:    mov dword [rsi+0xf0], 0x1ff
@@ -47,10 +47,10 @@ const VECTOR = 0x40;
 const ROUNDS = 100_000n;
 
 /** The same VM as seen by one thread; each thread makes the vCPU it runs. */
-async function open(memory?: WasmMemory): Promise<Vm & { wasmMemory: WasmMemory }> {
-  const code = await loadSoftCode();
+function open(jit: Jit, memory?: WasmMemory): Vm & { wasmMemory: WasmMemory } {
   const engine = new SoftEngine(
-    memory === undefined ? code : { ...code, createMemory: () => memory },
+    memory === undefined ? softCode : { ...softCode, createMemory: () => memory },
+    { jit, jitThreshold: 10 },
   );
   const clock = new ManualClock();
   const vm = engine.createVm({
@@ -87,13 +87,16 @@ function runToEnd(vm: { wasmMemory: WasmMemory }, vcpu: Vcpu, entry: number): vo
 }
 
 if (!isMainThread && workerData?.memory !== undefined) {
-  const vm = await open(workerData.memory);
+  const vm = open(workerData.jit, workerData.memory);
   runToEnd(vm, vm.createVcpu(1), VCPU1);
 } else {
-  test('soft: two vCPUs in two threads share memory exactly and reach each other by IPI', {
-    timeout: 60_000,
-  }, async () => {
-    const vm = await open();
+  for (const jit of jitModes) declare(jit);
+}
+
+function declare(jit: Jit): void {
+  const name = 'soft: two vCPUs in two threads share memory exactly and reach each other by IPI';
+  test(`${name} (jit ${jit})`, { timeout: 60_000 }, async () => {
+    const vm = open(jit);
     const { bytes, start } = vm.memory;
     vm.setMemorySlot({ id: 0, gpa: 0, sizeBytes: RAM, place: start, readonly: false, log: false });
     const ram = bytes.subarray(start, start + RAM);
@@ -108,7 +111,9 @@ if (!isMainThread && workerData?.memory !== undefined) {
     view.setUint16(gate + 4, 0x8e00, true);
     view.setUint16(gate + 6, (AT.code + HANDLER) >>> 16, true);
     const vcpu = vm.createVcpu(0);
-    const worker = new Worker(new URL(import.meta.url), { workerData: { memory: vm.wasmMemory } });
+    const worker = new Worker(new URL(import.meta.url), {
+      workerData: { jit, memory: vm.wasmMemory },
+    });
     const ended = new Promise((resolve, reject) => {
       worker.once('exit', resolve).once('error', reject);
     });
