@@ -132,6 +132,13 @@ export class VirtioBlk implements VirtioType<BlkState> {
     if (this.host.has(blkFeature.configWce)) this.config[offset] = value & 1;
   }
 
+  /** A driver that can switch the cache but not flush it starts without. [VIRTIO 5.2.5.2] */
+  negotiated(): void {
+    const { flush, configWce } = blkFeature;
+    const isSafe = this.host.has(flush) || !this.host.has(configWce);
+    this.config[blkConfig.writeback] = isSafe ? 1 : 0;
+  }
+
   /** Without FLUSH a driver counts on its writes being safe. [VIRTIO 5.2.6.2] */
   private get writesThrough(): boolean {
     if (this.host.has(blkFeature.configWce)) return this.config[blkConfig.writeback] === 0;

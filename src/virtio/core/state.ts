@@ -19,6 +19,8 @@ export interface CoreState<S> {
   status: number;
   features: number[];
   generation: number;
+  stale: boolean;
+  early: boolean;
   interrupts: number;
   queues: QueueState[];
   type: S;
@@ -31,6 +33,8 @@ export function coreCodec<S>(type: VirtioType<S>, offered: Features): Codec<Core
     status: u8(),
     features: fixedArray(u32(), 2),
     generation: u32(),
+    stale: bool,
+    early: bool,
     interrupts: u8({ max: 3 }),
     queues: fixedArray(
       struct<QueueState>({
@@ -53,7 +57,7 @@ export function coreCodec<S>(type: VirtioType<S>, offered: Features): Codec<Core
       }
       const features = new Features(state.features[0]!, state.features[1]!);
       const isPacked = features.has(feature.packed);
-      const runs = (state.status & deviceStatus.driverOk) !== 0;
+      const runs = state.early || (state.status & deviceStatus.driverOk) !== 0;
       const isAgreed = runs || (state.status & deviceStatus.featuresOk) !== 0;
       if (isAgreed && !features.isWithin(offered)) {
         reader.fail(state.features, 'features that were offered');

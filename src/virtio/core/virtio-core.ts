@@ -24,7 +24,7 @@ export interface CoreWiring {
   readonly log: Log;
   /** Buffers of a queue were used, or (undefined) the configuration changed. */
   interrupt(queue: number | undefined): void;
-  /** The interrupt status was read or reset. */
+  /** The interrupt status changed otherwise: it was read, reset or restored. */
   acknowledged(): void;
 }
 
@@ -65,6 +65,10 @@ export class VirtioCore<S> implements VirtioHost {
   private statusBits = 0;
   private accepted = new Features(0, 0);
   private configGeneration = 0;
+  /** The configuration changed and has not been read since. */
+  private isStale = false;
+  /** A legacy driver uses its queues already. */
+  private isEarly = false;
   private interrupts = 0;
   private readonly slots: readonly QueueSlot[];
 
@@ -111,7 +115,7 @@ export class VirtioCore<S> implements VirtioHost {
   }
 
   private get runs(): boolean {
-    return (this.statusBits & deviceStatus.driverOk) !== 0;
+    return this.isEarly || (this.statusBits & deviceStatus.driverOk) !== 0;
   }
 
   driverFeatures(word: number): number {
@@ -120,7 +124,7 @@ export class VirtioCore<S> implements VirtioHost {
 
   setDriverFeatures(word: number, value: number): void {
     // Negotiation is over once the device has agreed. [VIRTIO 2.2.1]
-    if ((this.statusBits & (deviceStatus.featuresOk | deviceStatus.driverOk)) !== 0) return;
+    if (this.runs || (this.statusBits & deviceStatus.featuresOk) !== 0) return;
     this.accepted = this.accepted.withWord(word, value);
   }
 
@@ -134,10 +138,15 @@ export class VirtioCore<S> implements VirtioHost {
     let next = this.statusBits | added;
     if ((added & deviceStatus.featuresOk) !== 0 && !this.agrees()) next &= ~deviceStatus.featuresOk;
     if ((added & deviceStatus.driverOk) !== 0 && !this.mayRun(next)) next &= ~deviceStatus.driverOk;
-    const starts = (next & ~this.statusBits & deviceStatus.driverOk) !== 0;
+    const isNew = (bit: number) => (next & ~this.statusBits & bit) !== 0;
+    const [isAgreed, starts] = [isNew(deviceStatus.featuresOk), isNew(deviceStatus.driverOk)];
     this.statusBits = next;
-    if (!starts) return;
-    for (const slot of this.slots) if (slot.enabled) this.open(slot);
+    if (isAgreed) this.type.negotiated?.();
+    if (starts) this.start();
+  }
+
+  private start(): void {
+    for (const slot of this.slots) if (slot.enabled && slot.ring === undefined) this.open(slot);
     // A driver may have filled queues and told of it before DRIVER_OK.
     this.slots.forEach((_, index) => {
       this.notified(index);
@@ -180,6 +189,11 @@ export class VirtioCore<S> implements VirtioHost {
     if (this.runs) this.open(slot);
   }
 
+  /** The driver stops using a queue, until the next reset if the device runs. */
+  disableQueue(index: number): void {
+    this.slots[index]?.clear();
+  }
+
   /** VIRTIO_F_RING_RESET: this queue alone starts anew. [VIRTIO 2.6.1] */
   resetQueue(index: number): void {
     const slot = this.slots[index];
@@ -212,7 +226,18 @@ export class VirtioCore<S> implements VirtioHost {
     if (this.slots[index]?.ring !== undefined) this.type.notified(index);
   }
 
+  /** Drivers of before VIRTIO 1.0 may use queues before DRIVER_OK. [VIRTIO 3.1.2] */
+  legacyNotified(index: number): void {
+    if (!this.runs && this.slots[index]?.enabled && this.mayRun(this.statusBits)) {
+      this.isEarly = true;
+      this.start();
+    } else this.notified(index);
+  }
+
   configRead(offset: number, width: 1 | 2 | 4): number {
+    // Counted when it is seen, so that 256 changes are not none. [VIRTIO 4.1.4.3.1]
+    if (this.isStale) this.configGeneration = (this.configGeneration + 1) >>> 0;
+    this.isStale = false;
     const { config } = this.type;
     if (offset < 0 || offset + width > config.length) return allOnes(width);
     let value = 0;
@@ -226,7 +251,7 @@ export class VirtioCore<S> implements VirtioHost {
   }
 
   configChanged(): void {
-    this.configGeneration = (this.configGeneration + 1) >>> 0;
+    this.isStale = true;
     if (this.runs) this.interrupt(interruptStatus.config);
   }
 
@@ -284,6 +309,8 @@ export class VirtioCore<S> implements VirtioHost {
     this.statusBits = 0;
     this.accepted = new Features(0, 0);
     this.configGeneration = 0;
+    this.isStale = false;
+    this.isEarly = false;
     this.interrupts = 0;
     for (const slot of this.slots) slot.clear();
     this.type.reset();
@@ -295,6 +322,8 @@ export class VirtioCore<S> implements VirtioHost {
       status: this.statusBits,
       features: [this.accepted.low, this.accepted.high],
       generation: this.configGeneration,
+      stale: this.isStale,
+      early: this.isEarly,
       interrupts: this.interrupts,
       queues: this.slots.map(({ size, enabled, wasReset, areas, ring }) => ({
         size,
@@ -311,6 +340,8 @@ export class VirtioCore<S> implements VirtioHost {
     this.statusBits = state.status;
     this.accepted = new Features(state.features[0]!, state.features[1]!);
     this.configGeneration = state.generation;
+    this.isStale = state.stale;
+    this.isEarly = state.early;
     this.interrupts = state.interrupts;
     state.queues.forEach(({ size, enabled, wasReset, areas, ring }, index) => {
       const slot = this.slots[index]!;
@@ -320,6 +351,7 @@ export class VirtioCore<S> implements VirtioHost {
       if (ring[0] !== undefined) this.open(slot).restore(ring[0]);
     });
     this.type.restore(state.type);
+    this.wiring.acknowledged();
     this.type.resume?.();
   }
 }

@@ -36,6 +36,8 @@ export interface VirtioType<S> {
   attach(host: VirtioHost): void;
   /** The driver wrote `width` bytes at `offset`, all of them inside `config`. */
   configWrite?(offset: number, width: 1 | 2 | 4, value: number): void;
+  /** Features are agreed on. */
+  negotiated?(): void;
   /** The driver may have made buffers available. */
   notified(queue: number): void;
   /** A reset by the driver, after the queues closed. */

@@ -8,6 +8,7 @@ import {
   completeChecksum,
   decodeHeader,
   encodeHeader,
+  ethernetBytes,
   FLOWS,
   flowOf,
   needsChecksum,
@@ -232,11 +233,8 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     const filters = this.host.has(netFeature.controlRx) || vlans;
     if (filters && !this.filter.admits(frame, this.config.subarray(0, MAC_BYTES), vlans))
       return true;
-    const { mtu } = this.options;
-    const limit =
-      header.gsoType === gsoType.none
-        ? (mtu ?? MAX_FRAME_BYTES) + ETHERNET_BYTES + 4
-        : MAX_FRAME_BYTES;
+    const largest = header.gsoType === gsoType.none ? this.options.mtu : undefined;
+    const limit = largest === undefined ? MAX_FRAME_BYTES : largest + ethernetBytes(frame);
     if (frame.length > limit || !this.accepts(header.gsoType)) return true;
     const queue = this.receiveQueue(frame);
     // Every receive queue is being reset, or no driver is there.
@@ -248,7 +246,7 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
 
   /** The header as this guest may see it; a checksum that it would not complete is completed. */
   private shown(frame: Uint8Array, header: PacketHeader): PacketHeader {
-    if (this.hasNow(netFeature.guestChecksum)) return header;
+    if (this.hasNow(netFeature.guestChecksum)) return { ...header, flags: header.flags & 3 };
     if (needsChecksum(header) && checksumFits(header, frame.length))
       completeChecksum(frame, header);
     return plainPacket;
@@ -285,13 +283,15 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     first.write(0, encodeHeader(header, chains.length, headerBytes));
     let at = 0;
     let skip = headerBytes;
-    for (const chain of chains) {
+    const written = chains.map((chain) => {
       const piece = frame.subarray(at, at + chain.writableBytes - skip);
       chain.write(skip, piece);
-      queue.push(chain, skip + piece.length);
+      const bytes = skip + piece.length;
       at += piece.length;
       skip = 0;
-    }
+      return bytes;
+    });
+    queue.pushAll(chains, written);
     return true;
   }
 

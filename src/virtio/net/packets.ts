@@ -48,6 +48,11 @@ export function encodeHeader(header: PacketHeader, buffers: number, bytes: numbe
   return result;
 }
 
+/** Length of a frame's own header: a VLAN's tag makes it longer. */
+export function ethernetBytes(frame: Uint8Array): number {
+  return ETHERNET_BYTES + (frame[12] === 0x81 && frame[13] === 0 ? 4 : 0);
+}
+
 /** The checksum's field is inside the frame. */
 export function checksumFits(
   { checksumStart, checksumOffset }: PacketHeader,

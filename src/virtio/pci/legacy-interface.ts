@@ -67,7 +67,7 @@ export class LegacyInterface {
         shared.queueSelect = value;
         break;
       case legacy.queueNotify * 8 + 2:
-        core.notified(value);
+        core.legacyNotified(value);
         break;
       case legacy.status * 8 + 1:
         shared.setStatus(value);

@@ -83,8 +83,8 @@ export class ModernInterface {
       case common.driverFeature:
         return core.driverFeatures(this.driverFeatureSelect);
     }
-    const word = (offset - common.queueAreas) / 4;
-    return offset < common.queueAreasEnd ? (slot?.areas[word] ?? 0) : undefined;
+    if (offset < common.queueAreas || offset >= common.queueAreasEnd) return undefined;
+    return slot?.areas[(offset - common.queueAreas) / 4] ?? 0;
   }
 
   write(offset: number, width: 1 | 2 | 4, value: number): void {

@@ -11,6 +11,9 @@ export class PackedQueue extends Virtqueue {
   private takenWrap = true;
   private used = 0;
   private usedWrap = true;
+  /** A used descriptor that is all written but for its flags; -1: none. */
+  private firstAt = -1;
+  private firstFlags = 0;
 
   protected isAvailable(): boolean {
     const flags = this.memory.u16(this.place(this.taken) + packed.flags);
@@ -87,14 +90,23 @@ export class PackedQueue extends Virtqueue {
     const wrap = this.usedWrap ? descriptorFlag.avail | descriptorFlag.used : 0;
     memory.setU32(at + 8, written);
     memory.setU16(at + packed.id, chain.id);
-    // Last: the flags give the descriptor to the driver.
-    memory.setU16(at + packed.flags, wrap | (written > 0 ? descriptorFlag.write : 0));
+    const flags = wrap | (written > 0 ? descriptorFlag.write : 0);
+    // The driver looks at the first descriptor only, whose flags are written last. [VIRTIO 2.8.9]
+    if (this.firstAt < 0) {
+      this.firstAt = at;
+      this.firstFlags = flags;
+    } else memory.setU16(at + packed.flags, flags);
     this.used += chain.slots;
     if (this.used >= layout.size) {
       this.used -= layout.size;
       this.usedWrap = !this.usedWrap;
     }
     this.unsignalled = Math.min(this.unsignalled + chain.slots, 0xffff);
+  }
+
+  protected publish(): void {
+    if (this.firstAt >= 0) this.memory.setU16(this.firstAt + packed.flags, this.firstFlags);
+    this.firstAt = -1;
   }
 
   protected wantsInterrupt(): boolean {

@@ -71,9 +71,11 @@ export class SplitQueue extends Virtqueue {
     const slot = this.used % layout.size;
     memory.setPair(layout.device + split.ring + slot * split.usedBytes, chain.id, written);
     this.used = (this.used + 1) & 0xffff;
-    // After the entry: the index is what the driver looks at.
-    memory.setU16(layout.device + split.index, this.used);
     this.unsignalled = Math.min(this.unsignalled + 1, 0xffff);
+  }
+
+  protected publish(): void {
+    this.memory.setU16(this.layout.device + split.index, this.used);
   }
 
   protected wantsInterrupt(): boolean {

@@ -29,6 +29,12 @@ export interface QueueWiring {
   broken(reason: string): void;
 }
 
+interface HeldBuffer {
+  readonly chain: Chain;
+  /** Set when its work is done. */
+  written: number | undefined;
+}
+
 /** Limit of all lengths in a chain together. [VIRTIO 2.7.4.2] */
 const MAX_CHAIN_BYTES = 2 ** 32;
 
@@ -43,7 +49,7 @@ export abstract class Virtqueue {
   isBroken = false;
   protected readonly memory: RingMemory;
   /** Taken and not yet used, in the order of taking. */
-  private held: { readonly chain: Chain; written: number | undefined }[] = [];
+  private held: HeldBuffer[] = [];
   private heldSlots = 0;
   /** Used since the driver was last asked whether it wants to hear of it. */
   protected unsignalled = 0;
@@ -89,27 +95,29 @@ export abstract class Virtqueue {
    * driver. After a reset nothing happens.
    */
   push(chain: Chain, written: number): void {
+    this.pushAll([chain], [written]);
+  }
+
+  /** Several buffers that hold one thing: the driver sees all of them used, or none. */
+  pushAll(chains: readonly Chain[], written: readonly number[]): void {
     if (this.isBroken || !this.isOpen) return;
-    const index = this.held.findIndex((one) => one.chain === chain);
-    if (index < 0) return;
     this.memory.faulted = false;
-    if (this.features.inOrder) {
-      // The driver counts on the order it used. [VIRTIO 2.7.9]
-      this.held[index]!.written = written;
-      while (this.held[0]?.written !== undefined) {
-        const first = this.held.shift()!;
-        this.give(first.chain, first.written!);
-      }
-    } else {
-      this.held.splice(index, 1);
-      this.give(chain, written);
-    }
+    chains.forEach((chain, i) => {
+      const one = this.held.find((candidate) => candidate.chain === chain);
+      if (one === undefined) return;
+      one.written = written[i]!;
+      if (!this.features.inOrder) this.give(one);
+    });
+    // The driver counts on the order of its own offers. [VIRTIO 6.2]
+    while (this.held[0]?.written !== undefined) this.give(this.held[0]);
+    this.publish();
     if (this.memory.faulted) this.fail('its rings leave guest memory');
   }
 
-  private give(chain: Chain, written: number): void {
-    this.heldSlots -= chain.slots;
-    this.use(chain, written);
+  private give(one: HeldBuffer): void {
+    this.held.splice(this.held.indexOf(one), 1);
+    this.heldSlots -= one.chain.slots;
+    this.use(one.chain, one.written!);
   }
 
   /** Puts back the buffer that was taken last, as if it had not been. */
@@ -178,7 +186,10 @@ export abstract class Virtqueue {
   protected abstract askForNotification(): void;
   protected abstract take(): Chain | undefined;
   protected abstract untake(chain: Chain): void;
+  /** Writes a used buffer where the driver does not look yet. */
   protected abstract use(chain: Chain, written: number): void;
+  /** Shows the driver what was used. */
+  protected abstract publish(): void;
   protected abstract wantsInterrupt(): boolean;
   protected abstract saveIndices(): Pick<RingState, 'taken' | 'used' | 'takenWrap' | 'usedWrap'>;
   protected abstract restoreIndices(state: RingState): void;
