@@ -1,5 +1,6 @@
 import type { Segment, VcpuRecord } from '../engine/records.js';
 import type { PhysicalMemory } from '../memory/physical-memory.js';
+import { nextInstructions } from './guest-code.js';
 
 const names = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 const segmentNames = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'];
@@ -22,12 +23,7 @@ export function cpuReport(record: VcpuRecord, memory: PhysicalMemory): string {
   const { cr0, cr2, cr3, cr4, efer } = system;
   lines.push(`cr0=${hex(cr0, 8)} cr2=${hex(cr2)} cr3=${hex(cr3)} cr4=${hex(cr4, 8)}`);
   lines.push(`efer=${hex(efer, 8)} dr6=${hex(system.dr6, 8)} dr7=${hex(system.dr7, 8)}`);
-  if ((cr0 & 0x8000_0000n) === 0n) {
-    const code = new Uint8Array(16);
-    const gpa = Number(BigInt.asUintN(32, system.segments[1]!.base + registers.rip));
-    memory.read(gpa, code);
-    lines.push(`code ${Array.from(code, (byte) => byte.toString(16).padStart(2, '0')).join(' ')}`);
-  }
+  lines.push(...nextInstructions(record, memory));
   return lines.join('\n');
 }
 
