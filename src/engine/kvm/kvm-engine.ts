@@ -11,13 +11,16 @@ import { ioctl } from './registers.js';
 export interface KvmEngineOptions {
   /** Default `/dev/kvm`. */
   readonly device?: string;
+  /** Default: the process's own. */
+  readonly libc?: Libc;
 }
 
 /** Throws {@link EngineError} `unavailable` with one sentence that says what is wrong and what helps. */
-export function loadKvmEngine({ device = KVM_DEVICE }: KvmEngineOptions = {}): KvmEngine {
+export function loadKvmEngine(options: KvmEngineOptions = {}): KvmEngine {
+  const { device = KVM_DEVICE } = options;
   let c: Libc;
   try {
-    c = libc();
+    c = options.libc ?? libc();
   } catch (cause) {
     const message = `no C library for the kvm engine: it needs Linux with glibc (${cause})`;
     throw new EngineError('unavailable', message, { cause: undefined });
