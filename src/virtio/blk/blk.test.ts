@@ -121,6 +121,7 @@ for (const ring of [[], [feature.packed], [feature.eventIdx, feature.indirect, f
   });
 }
 
+// requirement: 2.7.4.1-1
 test('blk: header, data and status may be cut anywhere', async () => {
   const { pci, store, header } = disk();
   const { ram } = pci;
@@ -148,6 +149,7 @@ test('blk: header, data and status may be cut anywhere', async () => {
   assert.equal(ram.bytes[room + 512], blkStatus.ok);
 });
 
+// requirement: 5.2.5.2-3
 test('blk: configuration space tells size, blocks, queues and limits', () => {
   const { pci } = disk(usual, { queues: 3, blockBytes: 512, physicalBlockBytes: 4096 });
   assert.equal(pci.config(blkConfig.capacity, 4), SECTORS);
@@ -157,6 +159,7 @@ test('blk: configuration space tells size, blocks, queues and limits', () => {
   assert.equal(pci.config(blkConfig.queueCount, 2), 3);
   assert.equal(pci.get(common.queueCount, 2), 3);
   assert.ok(pci.config(blkConfig.maxDiscardSectors, 4) > 0);
+  for (const unused of [33, 57, 58, 59]) assert.equal(pci.config(unused, 1), 0);
   assert.ok(pci.config(blkConfig.maxZeroSegments, 4) > 0);
 });
 
@@ -191,6 +194,7 @@ test('blk: requests end in any order', async () => {
   assert.equal(pci.isr(), 1);
 });
 
+// requirement: 5.2.6.2-1
 test('blk: a read-only disk says so and fails writes without touching the medium', async () => {
   const { ask, pci, store } = disk([feature.version1, blkFeature.readOnly], {}, true);
   assert.ok(pci.offered(blkFeature.readOnly));
@@ -213,19 +217,22 @@ test('blk: requests beyond the end, of part of a sector, or that fail give an I/
   assert.equal((await ask(request.in, 0, undefined, 512)).status, blkStatus.ok);
 });
 
+// requirement: 5.2.6.2-7
 test('blk: unknown requests are not supported', async () => {
   const { ask } = disk();
-  for (const type of [2, 3, 5, 99, 0xffff_ffff]) {
+  for (const type of [2, 3, 5, 14, 15, 16, 18, 20, 22, 24, 26, 99, 0xffff_ffff]) {
     assert.equal((await ask(type)).status, blkStatus.unsupported);
   }
 });
 
+// requirement: 5.2.6.2-5
 test('blk: without FLUSH every write is safe before it ends', async () => {
   const { ask, store } = disk([feature.version1]);
   await ask(request.out, 0, pattern(512));
   assert.deepEqual(store.log, ['write 0 512', 'flush']);
 });
 
+// requirement: 5.2.5.2-1 5.2.5.2-2 5.2.6.2-5
 test('blk: CONFIG_WCE switches the cache, and a reset switches it back', async () => {
   const { ask, store, pci } = disk([...usual, configWce]);
   assert.equal(pci.config(blkConfig.writeback, 1), 1);
@@ -239,15 +246,20 @@ test('blk: CONFIG_WCE switches the cache, and a reset switches it back', async (
   pci.setConfig(blkConfig.writeback, 1, 0);
   pci.set(common.status, 1, 0);
   assert.equal(pci.config(blkConfig.writeback, 1), 1);
+  const safe = disk([feature.version1, configWce]).pci;
+  assert.ok(safe.offered(flush));
+  assert.equal(safe.config(blkConfig.writeback, 1), 0, 'it cannot flush');
   const other = disk(usual);
   other.pci.setConfig(blkConfig.writeback, 1, 0);
   assert.equal(other.pci.config(blkConfig.writeback, 1), 1, 'not negotiated');
 });
 
+// requirement: 5.2.6.2-2 5.2.6.2-3 5.2.6.2-4
 test('blk: discard and write-zeroes take several ranges, all checked first', async () => {
   const { ask, store } = disk();
   const two = join(range(0, 8), range(16, 4));
   assert.equal((await ask(request.discard, 0, two)).status, blkStatus.ok);
+  store.bytes.fill(1);
   assert.equal((await ask(request.writeZeroes, 0, join(range(1, 2, 1), range(5, 1)))).status, 0);
   assert.deepEqual(store.log.splice(0), [
     'discard 0 4096',
@@ -255,6 +267,10 @@ test('blk: discard and write-zeroes take several ranges, all checked first', asy
     'zero 512 1024 true',
     'zero 2560 512 false',
   ]);
+  for (const sector of [1, 2, 5]) {
+    assert.deepEqual((await ask(request.in, sector, undefined, 512)).data, new Uint8Array(512));
+  }
+  store.log = [];
   const bad = async (type: number, ...ranges: Uint8Array[]) =>
     (await ask(type, 0, join(...ranges))).status;
   assert.equal(await bad(request.discard, range(0, 1), range(SECTORS, 1)), blkStatus.ioError);

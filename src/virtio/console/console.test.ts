@@ -111,6 +111,7 @@ test('console: bytes go out and come in, as far as there are buffers', () => {
   assert.equal(pci.isr(), 1);
 });
 
+// requirement: 5.3.5.1-1
 test('console: emergency writes work before a driver is there', () => {
   const { backends, type } = threePorts();
   const pci = new MockPci(type);
@@ -119,6 +120,7 @@ test('console: emergency writes work before a driver is there', () => {
   assert.equal(backends[0].out, 'AB');
 });
 
+// requirement: 5.3.6.2.1-1
 test('console: ports are added once, and told what they are when they are ready', () => {
   const { tell, offer, messages } = console([multiport]);
   offer(2, 64, 16);

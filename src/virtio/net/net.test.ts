@@ -134,6 +134,7 @@ const ipv4 = (from: number, to: number) =>
     0,
   );
 
+// requirement: 5.1.6.3.2-2 5.1.6.4.1-1
 test('net: frames go out and come in behind a header of 12 bytes', () => {
   const { link, send, offer, got } = card([]);
   const frame = frameTo(broadcast);
@@ -149,6 +150,7 @@ test('net: frames go out and come in behind a header of 12 bytes', () => {
   assert.equal(got(), undefined);
 });
 
+// requirement: 5.1.4.1-1 5.1.4.1-2
 test('net: configuration space has address, link, pairs and MTU', () => {
   const { pci, type } = card([F.status, F.mtu], { pairs: 3, mtu: 9000 });
   assert.deepEqual(
@@ -172,6 +174,7 @@ test('net: a cable that is out carries nothing either way', () => {
   assert.deepEqual([link.sent.length, got()], [0, undefined]);
 });
 
+// requirement: 5.1.6.3.2-1 5.1.6.4.1-2 5.1.6.4.1-3
 test('net: a frame is spread over merged buffers, all but the last of them full', () => {
   const { link, offer, got } = card([F.mergeable]);
   const frame = frameTo(mac, 250);
@@ -200,6 +203,7 @@ test('net: a feature without what it needs is not agreed to', () => {
   }
 });
 
+// requirement: 5.1.6.2.2-1 5.1.6.2.2-2 5.1.6.2.2-3 5.1.6.2.2-4
 test('net: partial checksums and large frames go out as negotiated, and bad ones nowhere', () => {
   const { link, send } = card([F.checksum, F.hostTso4, F.hostUso]);
   const frame = frameTo(mac, 3000);
@@ -230,6 +234,7 @@ test('net: partial checksums and large frames go out as negotiated, and bad ones
   assert.deepEqual(without.link.sent.pop()?.header, plainPacket);
 });
 
+// requirement: 5.1.6.4.1-5 5.1.6.4.1-12
 test('net: a guest without checksum offload gets whole checksums and no large frames', () => {
   const { link, offer, got } = card([F.mergeable]);
   offer(0, 4000);
@@ -262,6 +267,8 @@ test('net: a guest without checksum offload gets whole checksums and no large fr
   assert.equal(got(), undefined);
 });
 
+// requirement: 5.1.6.4.1-6 5.1.6.4.1-8 5.1.6.4.1-9 5.1.6.4.1-10 5.1.6.4.1-11 5.1.6.4.1-13
+// requirement: 5.1.6.4.1-15 5.1.6.4.1-16
 test('net: a guest with offloads gets partial checksums and large frames, until it disables them', () => {
   const { link, offer, got, command } = card([
     ...[F.mergeable, F.guestChecksum, F.guestTso4, F.guestUso4, F.control, F.controlGuestOffloads],
@@ -276,6 +283,14 @@ test('net: a guest with offloads gets partial checksums and large frames, until 
   assert.equal(link.guest.accepts(gsoType.udp), true);
   assert.equal(link.guest.accepts(gsoType.tcp6), false);
   assert.equal(link.guest.accepts(gsoType.tcp4 | gsoType.ecn), false);
+  for (const bad of [{ flags: 0 }, { gsoBytes: 0 }, { checksumStart: 2999 }]) {
+    offer(0, 4000);
+    assert.equal(link.guest.receive(frameTo(mac, 3000), { ...header, ...bad }), true);
+    assert.equal(got(), undefined, 'the link says what cannot be');
+  }
+  const valid = { ...plainPacket, flags: headerFlag.dataValid | 4 };
+  assert.equal(link.guest.receive(frameTo(mac, 100), valid), true);
+  assert.equal(got()![0], headerFlag.dataValid);
   assert.equal(command(2, control.guestOffloads, 0, 2, 0, 0, 0, 0, 0, 0, 0), 0);
   assert.equal(link.guest.accepts(gsoType.tcp4), false);
   assert.equal(
@@ -287,17 +302,28 @@ test('net: a guest with offloads gets partial checksums and large frames, until 
   assert.equal(link.guest.accepts(gsoType.tcp4), true);
 });
 
+// requirement: 5.1.4.1-3 5.1.4.1-4 5.1.4.1-5
 test('net: frames over the MTU do not come in', () => {
-  const { link, offer, got } = card([F.mtu], { mtu: 1500 });
+  const { link, pci, offer, got, send } = card([F.mtu], { mtu: 1500 });
   offer(0, 4000);
   assert.equal(link.guest.receive(frameTo(mac, 1519)), true);
   assert.equal(got(), undefined);
   assert.equal(link.guest.receive(frameTo(mac, 1514)), true);
   assert.equal(got()?.length, 1526);
+  offer(0, 4000);
+  assert.equal(link.guest.receive(frameTo(mac, 1518, 0x81, 0)), true);
+  assert.equal(got()?.length, 1530, 'a VLAN’s tag does not count');
+  const whole = frameTo(broadcast, 1514);
+  send(whole);
+  assert.deepEqual(link.sent.pop()?.frame, whole);
+  const before = pci.config(netConfig.mtu, 2);
+  pci.setConfig(netConfig.mtu, 2, 9000);
+  assert.deepEqual([before, pci.config(netConfig.mtu, 2)], [1500, 1500]);
 });
 
 const filters = [F.control, F.controlRx, F.controlRxExtra, F.controlVlan, F.controlMac, F.mac];
 
+// requirement: 5.1.6.5.1.1-1 5.1.6.5.1.1-2 5.1.6.5.2.1-2
 test('net: receive modes and address tables filter', () => {
   const { link, offer, got, command } = card(filters);
   const other = Uint8Array.of(0x52, 0x54, 0, 9, 9, 9);
@@ -332,6 +358,7 @@ test('net: receive modes and address tables filter', () => {
   assert.equal(command(2, 77, 0), 1);
 });
 
+// requirement: 5.1.6.5.2.1-1 5.1.6.5.2.1-3
 test('net: the address can be set, and a reset brings the first one and empty tables back', () => {
   const { pci, link, offer, got, command } = card(filters);
   const other = [2, 0, 0, 0, 0, 7];
@@ -347,6 +374,7 @@ test('net: the address can be set, and a reset brings the first one and empty ta
   assert.equal(got(), undefined);
 });
 
+// requirement: 5.1.6.5.3.1-1 5.1.6.5.3.1-2
 test('net: tagged frames come in for listed VLANs only, or all without the feature', () => {
   const { link, offer, got, command } = card(filters);
   const tagged = (vlan: number) => frameTo(mac, 60, 0x81, 0, vlan >> 8, vlan & 0xff);
@@ -367,6 +395,7 @@ test('net: tagged frames come in for listed VLANs only, or all without the featu
   assert.ok(all.got() !== undefined);
 });
 
+// requirement: 5.1.6.5.4.2-1
 test('net: an announcement is asked for until the driver acknowledges it', () => {
   const { pci, type, command } = card([F.status, F.control, F.guestAnnounce]);
   type.announce();
@@ -379,6 +408,7 @@ test('net: an announcement is asked for until the driver acknowledges it', () =>
   assert.equal(without.pci.config(netConfig.status, 2), netStatus.linkUp);
 });
 
+// requirement: 5.1.6.5.6.2-1 5.1.6.5.6.2-2 5.1.6.5.6.2-4
 test('net: with several pairs a flow comes back on the pair it went out on', () => {
   const features = [F.control, F.multiQueue];
   const { pci, link, offer, got, send, command } = card(features, { pairs: 4 });
@@ -405,6 +435,7 @@ test('net: with several pairs a flow comes back on the pair it went out on', () 
   assert.equal(got(4), undefined, 'one pair after a reset');
 });
 
+// requirement: 5.1.6.5.6.2-3
 test('net: a receive queue that is being reset is left out; with none the frame is dropped', () => {
   const { pci, link, offer, got, send, command } = card(
     [F.control, F.multiQueue, feature.ringReset],
@@ -428,6 +459,7 @@ test('net: a command without room for its status breaks the control queue', () =
   assert.ok(pci.status & deviceStatus.needsReset);
 });
 
+// requirement: 3.1.2-1
 test('net: a legacy driver has a header of 10 bytes and sets its address by registers', () => {
   const link = new TestLink();
   const pci = new MockPci(new VirtioNet(link, { mac }));

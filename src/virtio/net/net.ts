@@ -4,13 +4,13 @@ import type { VirtioHost, VirtioType } from '../core/virtio-type.js';
 import type { Chain } from '../queue/chain.js';
 import type { Virtqueue } from '../queue/virtqueue.js';
 import {
-  checksumFits,
   completeChecksum,
   decodeHeader,
   encodeHeader,
   ethernetBytes,
   FLOWS,
   flowOf,
+  isConsistent,
   needsChecksum,
   type PacketHeader,
   plainPacket,
@@ -202,12 +202,12 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
   private send(frame: Uint8Array, header: PacketHeader, pair: number): void {
     const gso = header.gsoType & ~gsoType.ecn;
     const isPartial = needsChecksum(header) && this.host.has(netFeature.checksum);
-    if (isPartial && !checksumFits(header, frame.length)) return;
     if (gso !== gsoType.none) {
       const allowed = gsoFeatures[gso]?.[1];
       const isPossible = allowed !== undefined && this.host.has(allowed);
-      if (!isPossible || !isPartial || header.gsoBytes === 0) return;
+      if (!isPossible || !isPartial) return;
     }
+    if (isPartial && !isConsistent(frame, header)) return;
     if (this.pairs > 1) this.steering[flowOf(frame)] = pair;
     if (!this.isUp) return;
     this.link.send(frame, {
@@ -236,6 +236,7 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     const largest = header.gsoType === gsoType.none ? this.options.mtu : undefined;
     const limit = largest === undefined ? MAX_FRAME_BYTES : largest + ethernetBytes(frame);
     if (frame.length > limit || !this.accepts(header.gsoType)) return true;
+    if (!isConsistent(frame, header)) return true;
     const queue = this.receiveQueue(frame);
     // Every receive queue is being reset, or no driver is there.
     if (queue === undefined) return true;
@@ -247,8 +248,7 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
   /** The header as this guest may see it; a checksum that it would not complete is completed. */
   private shown(frame: Uint8Array, header: PacketHeader): PacketHeader {
     if (this.hasNow(netFeature.guestChecksum)) return { ...header, flags: header.flags & 3 };
-    if (needsChecksum(header) && checksumFits(header, frame.length))
-      completeChecksum(frame, header);
+    if (needsChecksum(header)) completeChecksum(frame, header);
     return plainPacket;
   }
 

@@ -53,12 +53,12 @@ export function ethernetBytes(frame: Uint8Array): number {
   return ETHERNET_BYTES + (frame[12] === 0x81 && frame[13] === 0 ? 4 : 0);
 }
 
-/** The checksum's field is inside the frame. */
-export function checksumFits(
-  { checksumStart, checksumOffset }: PacketHeader,
-  bytes: number,
-): boolean {
-  return checksumStart + checksumOffset + 2 <= bytes;
+/** The checksum's place is in the frame; a frame that stands for several has one, and their size. */
+export function isConsistent(frame: Uint8Array, header: PacketHeader): boolean {
+  const { checksumStart, checksumOffset, gsoBytes } = header;
+  if (!needsChecksum(header)) return header.gsoType === gsoType.none;
+  if (header.gsoType !== gsoType.none && gsoBytes === 0) return false;
+  return checksumStart + checksumOffset + 2 <= frame.length;
 }
 
 /** Completes a partial checksum in place. [RFC 1071] */

@@ -248,7 +248,7 @@ test('the window in configuration space reads and writes the structures', () => 
   assert.equal(pci.status, 1, 'nothing of this went anywhere');
 });
 
-// requirement: 4.1.4.10-1 4.1.4.10-2 4.1.4.10-3 2.7.2-1 3.1.2-2
+// requirement: 4.1.4.10-1 4.1.4.10-2 4.1.4.10-3 2.7.2-1 3.1.2-2 6.3-1
 test('a legacy driver finds its registers in the I/O BAR, and may use queues before DRIVER_OK', () => {
   const pci = rng();
   const { device, ram } = pci;

@@ -28,6 +28,7 @@ for (const kind of kinds) {
   };
 
   for (const indirect of [false, true]) {
+    // requirement: 2.7.4.1-1 2.7.8.2-2
     test(`${kind}: a buffer goes out and comes back${indirect ? ', by an indirect table' : ''}`, () => {
       const { ram, driver, end } = setUp(8);
       assert.equal(end.queue.pop(), undefined);
@@ -60,6 +61,7 @@ for (const kind of kinds) {
     });
   }
 
+  // requirement: 2.8.12-2
   test(`${kind}: many laps, completed out of order, keep every buffer apart`, () => {
     fc.assert(
       fc.property(
@@ -101,6 +103,7 @@ for (const kind of kinds) {
     );
   });
 
+  // requirement: 2.7.7.2-2
   test(`${kind}: without EVENT_IDX the driver's flag stops interrupts`, () => {
     const { driver, end } = setUp(4);
     driver.interruptAfter('none');
@@ -119,6 +122,7 @@ for (const kind of kinds) {
     assert.equal(end.interrupts, 1);
   });
 
+  // requirement: 2.7.7.2-4
   test(`${kind}: with EVENT_IDX there is one interrupt, at the buffer that was named`, () => {
     const { driver, end } = setUp(4, { eventIdx: true });
     for (let lap = 0; lap < 6; lap++) {
@@ -161,6 +165,59 @@ for (const kind of kinds) {
     assert.equal(text(ram.slice(at, 4)), '\0\0\0\0');
     assert.equal(driver.take(), undefined);
     assert.equal(end.interrupts, 0);
+  });
+
+  // requirement: 2.8.12-1 2.8.18-1
+  test(`${kind}: buffers come in the order of the ring, a chain's parts in that of the chain`, () => {
+    const { ram, driver, end } = setUp(8);
+    const ids = [1, 2].map((n) => {
+      const at = ram.place(Uint8Array.of(n, n + 10));
+      return driver.offer([readable(at + 1, 1), readable(at, 1)]);
+    });
+    for (const [i, id] of ids.entries()) {
+      const chain = end.queue.pop()!;
+      const bytes = new Uint8Array(2);
+      chain.read(0, bytes);
+      assert.deepEqual([chain.id, ...bytes], [id, i + 11, i + 1]);
+    }
+  });
+
+  // requirement: 2.7.5.1-1 2.7.8.2-1 2.8.15-1 5.1.6.4.1-4
+  test(`${kind}: what the driver looks at is written last, and readable parts never`, () => {
+    const { ram, driver, end } = setUp(8);
+    const source = ram.place(Uint8Array.of(1, 2, 3));
+    const room = [ram.allocate(4), ram.allocate(4)];
+    for (const at of room) driver.offer([readable(source, 3), writable(at, 4)]);
+    const seen: (number | undefined)[] = [];
+    // After every write of the device the driver looks whether it may take the first buffer.
+    ram.write = (gpa, bytes) => {
+      assert.ok(gpa + bytes.length <= source || gpa >= source + 3, 'a readable part was written');
+      const isWritten = Ram.prototype.write.call(ram, gpa, bytes);
+      for (let used = driver.take(); used !== undefined; used = driver.take()) {
+        seen.push(used.written);
+        for (const at of room) assert.deepEqual(ram.slice(at, 4), Uint8Array.of(7, 8, 9, 10));
+      }
+      return isWritten;
+    };
+    const chains = [end.queue.pop()!, end.queue.pop()!];
+    for (const chain of chains) chain.write(0, Uint8Array.of(7, 8, 9, 10));
+    end.queue.pushAll(chains, [4, 3]);
+    assert.deepEqual(seen, [4, 3]);
+  });
+
+  // requirement: 2.7.10.2-1 2.7.10.2-2
+  test(`${kind}: the device's flags are 0, or name one descriptor`, () => {
+    for (const eventIdx of [false, true]) {
+      const { ram, driver, end } = setUp(8, { eventIdx });
+      const at = driver.layout.device + (kind === 'split' ? 0 : 2);
+      for (let i = 0; i < 12; i++) {
+        driver.offer([writable(0x10, 1)]);
+        end.queue.push(end.queue.pop()!, 1);
+        end.queue.pop();
+        driver.take();
+        assert.equal(ram.view.getUint16(at, true), kind === 'packed' && eventIdx ? 2 : 0);
+      }
+    }
   });
 
   test(`${kind}: a buffer put back is the next one again`, () => {
@@ -309,6 +366,43 @@ test('split: what a driver must not do breaks the queue', () => {
   });
 });
 
+// requirement: 2.7.7.2-1 2.7.7.2-3
+test('split: used_event without EVENT_IDX, and the flag with it, are not looked at', () => {
+  for (const eventIdx of [false, true]) {
+    const ram = new Ram();
+    const driver = new SplitDriver(ram, 4, eventIdx);
+    const end = new DeviceEnd('split', ram, driver.layout, { eventIdx });
+    const usedEvent = driver.layout.driver + 4 + 2 * 4;
+    ram.view.setUint16(usedEvent, eventIdx ? 0 : 77, true);
+    ram.view.setUint16(driver.layout.driver, eventIdx ? 1 : 0, true);
+    driver.offer([writable(0, 1)]);
+    end.queue.push(end.queue.pop()!, 0);
+    end.queue.notify();
+    assert.equal(end.interrupts, 1);
+  }
+});
+
+// requirement: 2.8.15-2 2.8.15-3
+test('packed: a descriptor is taken when its flags changed for this lap, and left alone after', () => {
+  const ram = new Ram();
+  const driver = new PackedDriver(ram, 2, false);
+  const end = new DeviceEnd('packed', ram, driver.layout);
+  const flags = driver.layout.descriptors + 14;
+  for (const stale of [0, descriptorFlag.used, descriptorFlag.used | avail]) {
+    ram.view.setUint16(flags, stale, true);
+    assert.equal(end.queue.pop(), undefined);
+  }
+  ram.view.setUint16(flags, 0, true);
+  driver.offer([writable(0x100, 1)]);
+  end.queue.push(end.queue.pop()!, 1);
+  const used = ram.slice(driver.layout.descriptors, 16);
+  assert.equal(end.queue.pop(), undefined);
+  driver.offer([writable(0x100, 1)]);
+  end.queue.push(end.queue.pop()!, 1);
+  assert.deepEqual(ram.slice(driver.layout.descriptors, 16), used);
+});
+
+// requirement: 2.7.5.3.2-1 2.7.5.3.2-2
 test('split: descriptors before an indirect one, whose WRITE flag means nothing, are of its chain', () => {
   const ram = new Ram();
   const driver = new SplitDriver(ram, 4, false);

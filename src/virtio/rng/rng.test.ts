@@ -9,6 +9,7 @@ import { VirtioRng } from './rng.js';
 
 conform(test, (ctx) => new VirtioPci(new VirtioRng(() => 4), pciIn(ctx)));
 
+// requirement: 5.4.6.2-1
 test('rng: buffers are filled, and the driver told how far', () => {
   let next = 0x0403_0201;
   const pci = new MockPci(new VirtioRng(() => next++)).start([feature.eventIdx]);
