@@ -74,6 +74,10 @@ export interface Vm {
   /** Message-signalled interrupt [SDM 3A 11.11]. */
   sendMsi(address: number, data: number): void;
   /**
+   * Writes there may be told late: with the vCPU's next exit, before it and in order (engines that can).
+   */
+  coalesce?(space: 'port' | 'mmio', address: number, sizeBytes: number): void;
+  /**
    * Has `ring` called soon after the guest wrote there, which goes on meanwhile and makes no exit of it
    * (engines that can). The answer ends that. Throws {@link EngineError}.
    */

@@ -12,6 +12,7 @@ import { Piix4Pm } from '../chipset/piix4-pm/piix4-pm.js';
 import { Pit8254 } from '../chipset/pit8254/pit8254.js';
 import { Port92 } from '../chipset/port92/port92.js';
 import { PostCode } from '../chipset/post-code/post-code.js';
+import { PORT as POST_PORT } from '../chipset/post-code/registers.js';
 import { cmosForMemory } from '../chipset/rtc146818/cmos.js';
 import { Rtc146818 } from '../chipset/rtc146818/rtc146818.js';
 import { COM_PORTS } from '../chipset/uart16550/registers.js';
@@ -165,6 +166,8 @@ export class PcBoard implements InlineBus {
       ...isaDevices(config.devices).map((device) => this.extra(device)),
     ];
     for (const device of onPorts) this.ports.attach(device);
+    // Nobody waits for a progress code; guests write them by the thousand, and for the delay.
+    vm.coalesce?.('port', POST_PORT, 1);
     this.ports.attachRegion(this.pm, 1, this.pm.regions[1]!.base);
     pmPorts = this.ports.attachRegion(this.pm, 0, this.pm.pmBase);
     this.mmio.attach(interrupts.ioApic);

@@ -5,6 +5,8 @@ import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { loadKvmEngine } from '#src/engine/kvm/kvm-engine.js';
+import { libc } from '#src/engine/kvm/libc.js';
+import { ioctl } from '#src/engine/kvm/registers.js';
 import type { MachineConfig } from '#src/machine/config.js';
 import { createMachine } from '#src/machine/create-machine.js';
 import type { Machine } from '#src/machine/machine.js';
@@ -173,6 +175,40 @@ for (const [how, status] of [
     assert.deepEqual([code, signal], [status, null]);
   });
 }
+
+test('writes that may be late come in order, without an exit each', { skip }, () => {
+  let entries = 0;
+  const c = libc();
+  const engine = loadKvmEngine({
+    libc: {
+      ...c,
+      ioctlNumber: (fd, request, argument) => {
+        if (request === ioctl.RUN) entries++;
+        return c.ioctlNumber(fd, request, argument);
+      },
+    },
+  });
+  // mov ax,0xa000; mov ds,ax; 1: out 0x80,al; mov [0x10],ax; inc ax; cmp al,100; jne 1b; out 0x81,al; hlt
+  const code = [0xb8, 0x00, 0xa0, 0x8e, 0xd8, 0xe6, 0x80, 0xa3, 0x10, 0x00, 0x40, 0x3c, 0x64, 0x75];
+  code.push(0xf6, 0xe6, 0x81, 0xf4);
+  const rig = new EngineRig(engine, code);
+  rig.slot(0, 0, 0xa_0000, 0);
+  rig.vm.coalesce!('port', 0x80, 1);
+  rig.vm.coalesce!('mmio', 0xa_0000, 0x1000);
+  for (let i = 0; i < 100; i++) {
+    const port = rig.run();
+    assert.ok(port.kind === 'io' && port.port === 0x80 && port.direction === 'out');
+    assert.deepEqual([...port.data], [i]);
+    const mmio = rig.run();
+    assert.ok(mmio.kind === 'mmio' && mmio.gpa === 0xa_0010 && mmio.direction === 'write');
+    assert.deepEqual([...mmio.data], [i, 0xa0]);
+  }
+  const last = rig.run();
+  assert.ok(last.kind === 'io' && last.port === 0x81);
+  assert.equal(rig.run().kind, 'hlt');
+  assert.ok(entries < 10, `${entries} entries`);
+  rig.vm.close();
+});
 
 test('a doorbell rings without an exit, and an eventfd interrupts', {
   skip,

@@ -2,6 +2,7 @@ import { ANY_SUBLEAF, type CpuidEntry } from '../../cpu/state/cpuid.js';
 import type { Exit, Vcpu, VcpuThread } from '../engine.js';
 import type { LocalApicRecord, VcpuRecord } from '../records.js';
 import { resetRecord } from '../reset-record.js';
+import { CoalescedRing } from './coalesced-ring.js';
 import { checked } from './ioctl-error.js';
 import { encodeKvmCpuid } from './kvm-cpuid.js';
 import { decodeExit } from './kvm-exit.js';
@@ -30,8 +31,9 @@ export class KvmVcpu implements Vcpu {
   private readonly signature: number;
   /** A port or MMIO access is answered, and its instruction not complete yet. */
   private incomplete = false;
-  /** Came while an instruction was being completed: for the next `run`. */
-  private held: Exit | undefined;
+  /** For the next entries, in order: what came while an instruction was completed, or all at once. */
+  private held: Exit[] = [];
+  private readonly ring: CoalescedRing | undefined;
   /** In `run`, as far as this thread knows. */
   private entered = false;
   private pauseAsked = false;
@@ -60,6 +62,8 @@ export class KvmVcpu implements Vcpu {
     const table = encodeKvmCpuid(vm.cpuid, index, ownApic);
     checked(c.ioctl(this.fd, r.ioctl.SET_CPUID2, table), 'the CPUID table');
     const sizes = find(vm.cpuid, 0xd, 0);
+    const ringPage = vm.engine.report.capabilities.COALESCED_MMIO ?? 0;
+    if (ringPage > 0) this.ring = new CoalescedRing(bytes.subarray(ringPage * 4096));
     this.state = new KvmVcpuState(c, this.fd, xsaveBytesFor(sizes?.ecx), ownApic);
     this.signature = find(vm.cpuid, 1, 0)!.eax;
     if (ownApic) {
@@ -86,19 +90,16 @@ export class KvmVcpu implements Vcpu {
   }
 
   private go(): void {
+    if (this.entered) return;
     const early = this.beforeEntry();
     if (early === undefined) {
       this.entered = true;
       this.worker!.go();
-    } else this.held = early;
+    } else this.held.unshift(early);
   }
 
   private poll(): Exit | undefined {
-    if (!this.entered) {
-      const { held } = this;
-      this.held = undefined;
-      return held;
-    }
+    if (!this.entered) return this.held.shift();
     this.vm.answerDoorbells();
     const back = this.worker!.back();
     if (back === undefined) return undefined;
@@ -110,11 +111,8 @@ export class KvmVcpu implements Vcpu {
 
   /** An exit for which the guest need not be entered. */
   private beforeEntry(): Exit | undefined {
-    const { held } = this;
-    if (held !== undefined) {
-      this.held = undefined;
-      return held;
-    }
+    const held = this.held.shift();
+    if (held !== undefined) return held;
     if (this.shutDown) return { kind: 'shutdown' };
     if (this.worker !== undefined) return undefined;
     if (this.nmiWaiting) {
@@ -151,6 +149,14 @@ export class KvmVcpu implements Vcpu {
 
   /** The exit that KVM_RUN ended with; `undefined`: nothing to say, enter again. */
   private afterEntry(error: string | undefined, died?: Error): Exit | undefined {
+    const exit = this.exitOf(error, died);
+    const before = this.ring?.take() ?? [];
+    if (before.length === 0) return exit;
+    this.held.push(...before, ...(exit === undefined ? [] : [exit]));
+    return this.held.shift();
+  }
+
+  private exitOf(error: string | undefined, died: Error | undefined): Exit | undefined {
     this.incomplete = false;
     if (died !== undefined) {
       return { kind: 'internal-error', message: died.message, cause: died };
@@ -207,7 +213,7 @@ export class KvmVcpu implements Vcpu {
     const error = answer < 0 ? errorName() : undefined;
     this.pauseAsked = true;
     const exit = this.afterEntry(error);
-    if (exit?.kind !== 'intr') this.held = exit;
+    if (exit !== undefined && exit.kind !== 'intr') this.held.unshift(exit);
     this.pauseAsked = before;
     this.view.setUint8(r.run.immediate_exit, before ? 1 : 0);
   }
@@ -244,7 +250,7 @@ export class KvmVcpu implements Vcpu {
     const { interrupts } = this.vm;
     interrupts.resetLocalApic(this.index, kind);
     this.settle();
-    this.held = undefined;
+    this.held = [];
     if (this.worker !== undefined) this.setLocalApic(interrupts.getLocalApic(this.index));
     this.setRecord(resetRecord(kind, this.signature, this.index === 0, this.getRecord()));
   }
@@ -262,7 +268,7 @@ export class KvmVcpu implements Vcpu {
 
   setRecord(record: VcpuRecord): void {
     this.settle();
-    this.held = undefined;
+    this.held = [];
     const { events, registers } = record;
     this.state.write(record);
     if (this.frozen !== undefined) this.frozen = { ...this.frozen, tsc: this.readTsc() };

@@ -240,6 +240,18 @@ export class KvmVm implements Vm {
     this.engine.libc.ioctl(this.fd, r.ioctl.SIGNAL_MSI, message);
   }
 
+  coalesce(space: 'port' | 'mmio', address: number, sizeBytes: number): void {
+    const { COALESCED_PIO, COALESCED_MMIO } = this.engine.report.capabilities;
+    if (!(space === 'port' ? COALESCED_PIO : COALESCED_MMIO)) return;
+    const zone = new Uint8Array(r.sizeOf.coalesced_mmio_zone);
+    const view = new DataView(zone.buffer);
+    view.setBigUint64(r.coalescedZone.addr, BigInt(address), true);
+    view.setUint32(r.coalescedZone.size, sizeBytes, true);
+    view.setUint32(r.coalescedZone.pio, space === 'port' ? 1 : 0, true);
+    const { libc: c } = this.engine;
+    checked(c.ioctl(this.fd, r.ioctl.REGISTER_COALESCED_MMIO, zone), 'writes that are kept back');
+  }
+
   doorbell(bell: Doorbell, ring: () => void): () => void {
     this.doorbells ??= new KvmDoorbells(this.engine.libc, this.fd);
     return this.doorbells.add(bell, ring);
