@@ -104,7 +104,8 @@ function placeOfName(host: DiskHost, path: string, key: string, name: string): s
   return host.resolve(path, name);
 }
 
-function backingOf(host: DiskHost, spec: FileSpec, header: Header): FileSpec | undefined {
+/** The backing file of an image, as a disk of its own; undefined where it has none. */
+export function backingOf(host: DiskHost, spec: FileSpec, header: Header): FileSpec | undefined {
   const { path } = spec;
   const { backing } = header;
   if (backing === undefined && spec.backing === undefined) return undefined;

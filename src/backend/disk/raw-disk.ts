@@ -6,7 +6,7 @@ import { zeroFile } from './zeroes.js';
 export class RawDisk implements Disk {
   onResize: ((sizeBytes: number) => void) | undefined;
 
-  constructor(private readonly file: DiskFile) {}
+  constructor(readonly file: DiskFile) {}
 
   /** A last piece that is not a whole sector is filled up with zeroes. */
   get sizeBytes(): number {

@@ -172,6 +172,13 @@ export class Qcow2Disk implements Disk {
     this.onResize?.(sizeBytes);
   }
 
+  /** Names another backing file, or none; what this disk shows meanwhile stays as it was. */
+  async setBacking(backing: Header['backing']): Promise<void> {
+    await this.image.flush();
+    this.header.backing = backing;
+    await this.image.writeHeader();
+  }
+
   async close(): Promise<void> {
     try {
       await this.image.close();
