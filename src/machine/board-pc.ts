@@ -32,6 +32,7 @@ import type { MachineClock } from './machine-clock.js';
 import { SharedLine } from './shared-line.js';
 import type { Timers } from './timers.js';
 import { type VirtioBackends, virtioDevices } from './virtio-devices.js';
+import { VirtioDoorbells } from './virtio-doorbells.js';
 
 export interface BoardWiring {
   readonly vm: Vm;
@@ -52,6 +53,8 @@ export interface BoardWiring {
 const TIMER_GSI = 2;
 const ISA_IRQS = 16;
 const RESET_CONTROL_OFFSET = 1;
+/** Of a virtio function: what version 1 of the interface is behind. */
+const MODERN_REGION = 1;
 /** Slot 2 is left to a display, as on boards that guests know. */
 const FIRST_VIRTIO_SLOT = 3;
 
@@ -254,9 +257,15 @@ export class PcBoard implements InlineBus {
           log,
           msi: { send: (address, data) => vm.sendMsi(address, data) },
           intx: piix3.pciInput(FIRST_VIRTIO_SLOT + index, 1),
-          regionMoved: (region, base) => bus(region).move(places[region]!, base),
+          regionMoved: (region, base) => {
+            bus(region).move(places[region]!, base);
+            if (region === MODERN_REGION) doorbells.move(base);
+          },
         },
         { name: `virtio-${type.name}${index}`, withheld },
+      );
+      const doorbells = new VirtioDoorbells(vm, type.queueSizes.length, (offset, queue) =>
+        device.write(MODERN_REGION, offset, 2, queue),
       );
       device.regions.forEach((_, region) => {
         places[region] = bus(region).attachRegion(device, region);

@@ -76,6 +76,12 @@ export class KvmDoorbells {
     }
   }
 
+  /** Rings everything: what a vCPU that stopped just now has rung may still be on its way. */
+  ringAll(): void {
+    this.deliver();
+    for (const ring of [...this.rings.values()]) ring();
+  }
+
   private listen(): void {
     whenChanged(this.words, 0, this.seen, () => {
       if (this.closed) return;

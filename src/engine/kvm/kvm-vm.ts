@@ -347,6 +347,7 @@ export class KvmVm implements Vm {
   }
 
   private freeze(): void {
+    this.doorbells?.ringAll();
     for (const vcpu of this.vcpus) vcpu.freeze();
     this.frozenPit = this.readPit();
     const stopped = this.frozenPit.bytes.slice();
