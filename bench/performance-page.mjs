@@ -6,6 +6,7 @@ import { root } from '../tools/lib/paths.mjs';
 import { main, StepError } from '../tools/lib/step.mjs';
 import { figureHeader, figureRows } from './figures.mjs';
 import { ratios, rounds } from './guest-table.mjs';
+import { kvmHeader, kvmRows } from './kvm.mjs';
 import { geometricMean, median, spread } from './table.mjs';
 
 const page = join(root, 'docs/performance.md');
@@ -106,13 +107,7 @@ function otherSection({ mips, idle, build }) {
 }
 
 function kvmSection(kvm) {
-  const rows = kvm.map(({ name, values, must, goal }) => [
-    name,
-    figure(values, 2),
-    must ?? '',
-    goal ?? '',
-  ]);
-  return `## The kvm engine\n\n${markdown(['figure', 'measured', 'must', 'goal'], rows)}`;
+  return `## The kvm engine\n\n${markdown(kvmHeader, kvmRows(kvm))}`;
 }
 
 /** One report of several runs; what was measured last stands. */
