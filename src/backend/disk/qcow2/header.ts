@@ -184,7 +184,7 @@ export function parseHeader(file: string, bytes: Uint8Array, fileBytes: number):
       bad('backing_file_offset', nameOffset, 'the name to be in the first cluster');
     }
     const name = textOf(bytes.subarray(nameOffset, nameOffset + nameLength));
-    header.backing = { name, ...header.backing };
+    header.backing = { ...header.backing, name };
   } else header.backing = undefined;
   return header;
 }
