@@ -10,6 +10,7 @@ import {
   balloonConfig,
   balloonFeature,
   balloonQueue,
+  MAX_INFLATE_BYTES,
   PIECE_BYTES,
   STATISTIC_BYTES,
   statisticNames,
@@ -95,8 +96,9 @@ export class VirtioBalloon implements VirtioType<BalloonState> {
 
   /** Page numbers of 32 bits. */
   private inflate(chain: Chain): void {
-    for (let at = 0; at < chain.readableBytes; at += PIECE_BYTES) {
-      const piece = new Uint8Array(Math.min(PIECE_BYTES, chain.readableBytes - at) & ~3);
+    const bytes = Math.min(chain.readableBytes, MAX_INFLATE_BYTES) & ~3;
+    for (let at = 0; at < bytes; at += PIECE_BYTES) {
+      const piece = new Uint8Array(Math.min(PIECE_BYTES, bytes - at));
       if (!chain.read(at, piece)) return;
       const view = new DataView(piece.buffer);
       for (let i = 0; i < piece.length; i += 4) {

@@ -40,5 +40,7 @@ export const statisticNames = [
   'hugePagesFailed',
 ] as const;
 export const STATISTIC_BYTES = 10;
+/** Of one buffer; the rest of it is not looked at. Linux sends a kilobyte. */
+export const MAX_INFLATE_BYTES = 1 << 18;
 /** Page numbers are read in pieces of so many bytes. */
 export const PIECE_BYTES = 4096;

@@ -36,6 +36,8 @@ export interface ConsolePort {
 
 /** Output is handed on in pieces of this size. */
 const PIECE_BYTES = 4096;
+/** Of one buffer: a chain may name the same memory again and again. */
+const MAX_OUTPUT_BYTES = 1 << 20;
 
 /** Consoles and named byte channels. [VIRTIO 5.3] */
 export class VirtioConsole implements VirtioType<ConsoleState> {
@@ -108,8 +110,9 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
 
   private output(queue: Virtqueue, port: number): void {
     for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
-      for (let at = 0; at < chain.readableBytes; at += PIECE_BYTES) {
-        const piece = new Uint8Array(Math.min(PIECE_BYTES, chain.readableBytes - at));
+      const bytes = Math.min(chain.readableBytes, MAX_OUTPUT_BYTES);
+      for (let at = 0; at < bytes; at += PIECE_BYTES) {
+        const piece = new Uint8Array(Math.min(PIECE_BYTES, bytes - at));
         // What is not in memory is not output.
         if (!chain.read(at, piece)) break;
         this.ports[port]?.backend.write(piece);
