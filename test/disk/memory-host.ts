@@ -17,7 +17,8 @@ export type Step =
       readonly length: number;
     }
   | { readonly kind: 'truncate'; readonly file: string; readonly sizeBytes: number }
-  | { readonly kind: 'flush'; readonly file: string };
+  /** Covers the steps before `upTo`: those that were complete when it began. */
+  | { readonly kind: 'flush'; readonly file: string; readonly upTo: number };
 
 /** A file in memory: it outlives those who opened it. */
 export class MemoryFile {
@@ -142,7 +143,7 @@ export class MemoryHost implements DiskHost {
         into.set(file.bytes.subarray(offset, Math.min(offset + into.length, file.sizeBytes)));
       },
       write: (offset, from) => change({ kind: 'write', file: name, offset, bytes: from.slice() }),
-      flush: () => change({ kind: 'flush', file: name }),
+      flush: () => change({ kind: 'flush', file: name, upTo: host.steps?.length ?? 0 }),
       truncate: (sizeBytes) => change({ kind: 'truncate', file: name, sizeBytes }),
       async punch(offset, length) {
         await change({ kind: 'punch', file: name, offset, length });
