@@ -1,3 +1,4 @@
+import { type CpuModel, cpuModels } from '../engine/cpu-models.js';
 import type { SoftOptions } from '../engine/soft/soft-engine.js';
 import {
   type DeviceConfig,
@@ -7,7 +8,7 @@ import {
 } from '../machine/config.js';
 import { type FlagTable, type ParsedArgs, parseNumber, parseSize, parseWord } from './args.js';
 import { diskDevice } from './disk-flags.js';
-import { CliError, exitStatus, usageError } from './exit-status.js';
+import { usageError } from './exit-status.js';
 import { readInput } from './host-files.js';
 
 /** The flags that say what a machine is: those of `run` and `inspect` alike. */
@@ -22,6 +23,10 @@ export const machineFlags: FlagTable = {
   },
   machine: { value: 'pc', help: 'the board' },
   cpus: { value: 'N', help: 'virtual CPUs (1)' },
+  cpu: {
+    value: 'MODEL',
+    help: 'common (what both engines have: a guest that is to move), host, x86-64-v1, -v2 or -v3',
+  },
   memory: { value: 'SIZE', help: 'guest RAM, such as 512M (the default) or 1G' },
   kernel: { value: 'FILE', help: 'a Linux bzImage, a PVH or a Multiboot kernel' },
   initrd: { value: 'FILE', help: 'its initramfs, or first Multiboot module' },
@@ -63,7 +68,8 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
   const append = args.one('append');
   return {
     machine: parseWord('--machine', args.one('machine') ?? 'pc', ['pc']),
-    cpus: cpuCount(args.one('cpus') ?? '1'),
+    cpus: parseNumber('--cpus', args.one('cpus') ?? '1', 1, 255),
+    ...cpuModel(args),
     memoryBytes: parseSize('--memory', args.one('memory') ?? '512M'),
     ...file('kernel'),
     ...file('initrd'),
@@ -78,13 +84,9 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
   };
 }
 
-function cpuCount(text: string): number {
-  const cpus = parseNumber('--cpus', text, 1, 255);
-  if (cpus === 1) return cpus;
-  throw new CliError(
-    exitStatus.usage,
-    `--cpus: found ${cpus}; more than one CPU is not there yet, wanted 1`,
-  );
+function cpuModel(args: ParsedArgs): { cpu?: CpuModel } {
+  const model = args.one('cpu');
+  return model === undefined ? {} : { cpu: parseWord('--cpu', model, [...cpuModels]) };
 }
 
 /** `NAME[,key=value...]`. */

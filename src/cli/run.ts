@@ -8,7 +8,7 @@ import type { HostServices, Machine, Outcome } from '../machine/machine.js';
 import { loadMachine, Snapshot } from '../machine/snapshot.js';
 import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from './args.js';
 import { closeDisks, openDisks } from './disk-flags.js';
-import { openEngine } from './engines.js';
+import { openEngine, tryKvm } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
 import {
@@ -35,6 +35,7 @@ const flags: FlagTable = {
 const savedFlags = [
   'machine',
   'cpus',
+  'cpu',
   'memory',
   'kernel',
   'initrd',
@@ -129,7 +130,10 @@ async function openMachine(args: ParsedArgs, serial: CharBackend, disks: Disk[])
   const say = (sentence: string) => void process.stderr.write(`chassis: ${sentence}\n`);
   // A script that did not ask which engine it gets is not told.
   const asks = process.stderr.isTTY || args.one('engine') === 'auto';
+  // Only asked for where it matters: it loads KVM's library.
+  const other = args.one('cpu') === 'common' ? (await tryKvm()).engine : undefined;
   const host: HostServices = {
+    ...(other === undefined ? {} : { peerCpuid: (vcpus: number) => other.cpuid(vcpus) }),
     engine: await openEngine(engineChoice(args), {
       soft: softOptions(args),
       ...(asks ? { say } : {}),

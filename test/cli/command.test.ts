@@ -59,7 +59,12 @@ const usage: readonly [string, RegExp, ...string[]][] = [
   ['a bad size', /--memory: found "lots", wanted a size/, 'run', '--memory', 'lots'],
   ['a bad engine', /--engine: found "fast", wanted auto or soft or kvm/, 'run', '--engine', 'fast'],
   ['a bad board', /--machine: found "q35", wanted pc/, 'run', '--machine', 'q35'],
-  ['several CPUs', /--cpus: found 2; more than one CPU is not there yet/, 'run', '--cpus', '2'],
+  [
+    'several CPUs',
+    /--cpus: found 2, but more than 1 is not there yet with the soft engine/,
+    ...['run', '--engine', 'soft', '--firmware', 'package.json', '--cpus', '2'],
+  ],
+  ['a bad CPU model', /--cpu: found "386", wanted host or common or/, 'run', '--cpu', '386'],
   ['a bad serial', /--serial: found "tcp", wanted stdio, none or file:/, 'run', '--serial', 'tcp'],
   ['a bad trace', /--trace: found "x", wanted exits/, 'run', '--trace', 'x'],
   ['a kernel without its flag', /found "vmlinuz", wanted flags only/, 'run', 'vmlinuz'],
