@@ -187,7 +187,14 @@ export class KvmVcpu implements Vcpu {
         this.shutDown = true;
         break;
     }
-    return exit;
+    return exit?.kind === 'internal-error' ? this.explained(exit) : exit;
+  }
+
+  private explained(exit: Extract<Exit, { kind: 'internal-error' }>): Exit {
+    const { kind, module } = this.vm.engine.report;
+    if (kind !== 'software') return exit;
+    const message = `${exit.message}\nKVM on this host is of the software kind (${module}): what it lacks of a kernel's instructions, the soft engine has`;
+    return { ...exit, message };
   }
 
   /** The local APIC's page of controllers outside the kernel. */

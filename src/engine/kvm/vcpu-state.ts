@@ -12,6 +12,7 @@ import { addressOf, type Libc } from './libc.js';
 import * as r from './registers.js';
 
 const MSR_TSC = 0x10;
+const MSR_FEATURE_CONTROL = 0x3a;
 /** MSRs of a record: those that the `soft` engine has, and the TSC. What a host lacks is left out. */
 const recordMsrs = [
   ...[0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, 0xc000_0102, 0xc000_0103],
@@ -271,7 +272,7 @@ export class KvmVcpuState {
       const count = checked(this.c.ioctl(this.fd, r.ioctl.SET_MSRS, list), 'the MSRs');
       const refused = left[count];
       // What neither host nor guest ever used is no loss.
-      if (refused !== undefined && refused.value !== 0n) {
+      if (refused !== undefined && !mayBeLost(refused)) {
         const { index, value } = refused;
         throw new EngineError(
           'bad-state',
@@ -409,6 +410,11 @@ export class KvmVcpuState {
     this.sregs.get().setBigUint64(r.sregs.apic_base, base, true);
     this.sregs.set();
   }
+}
+
+/** IA32_FEATURE_CONTROL, locked and otherwise empty, is what there is without it. */
+function mayBeLost({ index, value }: Msr): boolean {
+  return value === 0n || (index === MSR_FEATURE_CONTROL && value === 1n);
 }
 
 /** How much of the XSAVE area there is with these features: leaf 0Dh, ECX. */
