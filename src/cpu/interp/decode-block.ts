@@ -10,11 +10,15 @@ import * as L from '../state/layout.js';
 import { HandlerIndex } from './handler-index.js';
 import * as R from './record.js';
 
+/** Kinds of blocks: added to a place times 16, with the mode. */
+const BLOCK = 0;
+const SINGLE = 4;
+const CROSSING = 8;
+/** For a second page that does not matter. */
+const WHATEVER = -1;
+
 /** Events are looked for between blocks: not too rarely. A record's `remaining` is one byte. */
 const MAX_BLOCK = 64;
-/** Records of single instructions, with the one that ends them, stand at the arena's start. */
-const ARENA_FIRST = L.BLOCK_ARENA + 2 * R.RECORD_SIZE;
-
 /**
  * What the interpreter imports to decode. `place` is the address of the first byte; each answers with
  * that of the first record, or 0 where bytes of the next page are needed.
@@ -53,7 +57,7 @@ export function createBlockDecoder(
   const bytes = new Uint8Array(buffer);
   const view = new DataView(buffer);
   const insn = new Insn();
-  let arena = cpu + ARENA_FIRST;
+  let arena = cpu + L.BLOCK_ARENA;
 
   function fieldOffset(kind: FieldClass, number: number, rex: number): number {
     switch (kind) {
@@ -142,22 +146,67 @@ export function createBlockDecoder(
     });
   }
 
-  /** One instruction into the arena's first records; bytes from `end` on are not there. */
+  const generationOf = (place: number): number =>
+    view.getInt32(L.CODE_PAGES + Math.floor(place / 0x1000) * L.CODE_PAGE_SIZE, true);
+
+  /** Blocks by place, mode and kind; those of overwritten code stay until they are met again. */
+  const blocks = new Map<number, number>();
+
+  /** A block that was decoded before, if its bytes are the same; 0: none. `second`: its other page, or 0. */
+  function known(key: number, place: number, second: number): number {
+    const first = blocks.get(key);
+    if (first === undefined) return 0;
+    const header = first - R.RECORD_SIZE;
+    if (view.getInt32(header + R.B_GENERATION, true) !== generationOf(place)) return 0;
+    if (second === WHATEVER) return first;
+    if (view.getUint32(header + R.B_SECOND, true) !== second) return 0;
+    if (second === 0) return first;
+    return view.getInt32(header + R.B_SECOND_GENERATION, true) === generationOf(second) ? first : 0;
+  }
+
+  /** Room for a block's header and records; where there is none, all blocks are forgotten. */
+  function begin(key: number, place: number, second: number): number {
+    if (arena + (MAX_BLOCK + 2) * R.RECORD_SIZE > cpu + L.BLOCK_ARENA_END) {
+      bytes.fill(0, cpu + L.BLOCK_HASH, cpu + L.BLOCK_HASH + L.BLOCK_HASH_ENTRIES * R.H_SIZE);
+      blocks.clear();
+      arena = cpu + L.BLOCK_ARENA;
+    }
+    view.setInt32(arena + R.B_COUNT, 0, true);
+    view.setInt32(arena + R.B_GENERATION, generationOf(place), true);
+    view.setUint32(arena + R.B_SECOND, second, true);
+    view.setInt32(arena + R.B_SECOND_GENERATION, second === 0 ? 0 : generationOf(second), true);
+    const first = arena + R.RECORD_SIZE;
+    blocks.set(key, first);
+    return first;
+  }
+
+  /** A block of one instruction; bytes from `end` on are not there. */
   function single(
+    first: number,
     from: Uint8Array,
     start: number,
     end: number,
     offset: number,
     mode: CodeMode,
-  ): number {
-    const at = cpu + L.BLOCK_ARENA;
+  ): boolean {
     const result = tables.decoder.decode(from, start, end, mode, insn);
-    if (result === 'more') return 0;
-    if (result === 'ok') writeRecord(at, offset, handlerOfInsn());
-    else writeBad(at, offset, result);
-    bytes[at + R.R_REMAINING] = 0;
-    writeEnd(at + R.RECORD_SIZE, offset + insn.length);
-    return at;
+    if (result === 'more') return false;
+    if (result === 'ok') writeRecord(first, offset, handlerOfInsn());
+    else writeBad(first, offset, result);
+    bytes[first + R.R_REMAINING] = 0;
+    writeEnd(first + R.RECORD_SIZE, offset + insn.length);
+    arena = first + 2 * R.RECORD_SIZE;
+    return true;
+  }
+
+  function enterHash(place: number, mode: number, first: number): void {
+    const hash = (place ^ (place >>> 11)) & (L.BLOCK_HASH_ENTRIES - 1);
+    const entry = cpu + L.BLOCK_HASH + hash * R.H_SIZE;
+    view.setInt32(entry + R.H_PLACE, place, true);
+    view.setInt32(entry + R.H_MODE, mode, true);
+    const generation = view.getInt32(first - R.RECORD_SIZE + R.B_GENERATION, true);
+    view.setInt32(entry + R.H_GENERATION, generation, true);
+    view.setInt32(entry + R.H_RECORD, first, true);
   }
 
   const crossing = new Uint8Array(16);
@@ -165,18 +214,18 @@ export function createBlockDecoder(
   return {
     decode_block(signedPlace, mode) {
       const place = signedPlace >>> 0;
-      if (arena + (MAX_BLOCK + 2) * R.RECORD_SIZE > cpu + L.BLOCK_ARENA_END) {
-        bytes.fill(0, cpu + L.BLOCK_HASH, cpu + L.BLOCK_HASH + L.BLOCK_HASH_ENTRIES * R.H_SIZE);
-        arena = cpu + ARENA_FIRST;
+      const key = place * 16 + BLOCK + mode;
+      const found = known(key, place, 0);
+      if (found !== 0) {
+        enterHash(place, mode, found);
+        return found;
       }
-      const pageEnd = (place & ~0xfff) + 0x1000 + (place >= 0x8000_0000 ? 0x1_0000_0000 : 0);
-      const pageStart = pageEnd - 0x1000;
-      const generationAt = L.CODE_PAGES + (pageStart / 0x1000) * L.CODE_PAGE_SIZE;
-      const generation = view.getInt32(generationAt, true);
+      const pageStart = place - (place % 0x1000);
+      const pageEnd = pageStart + 0x1000;
+      if (known(place * 16 + CROSSING + mode, place, WHATEVER) !== 0) return 0;
       // Marked before it is read: a store by another vCPU meanwhile is then seen.
+      const first = begin(key, place, 0);
       markCode(place, Math.min(pageEnd - place, 15));
-      const first = arena + R.RECORD_SIZE;
-      view.setInt32(arena + R.B_COUNT, 0, true);
       let at = first;
       let next = place;
       let count = 0;
@@ -184,7 +233,10 @@ export function createBlockDecoder(
         const result = tables.decoder.decode(bytes, next, pageEnd, mode as CodeMode, insn);
         if (result !== 'ok') {
           if (count > 0) break;
-          if (result === 'more') return 0;
+          if (result === 'more') {
+            blocks.delete(key);
+            return 0;
+          }
           writeBad(at, next - pageStart, result);
           count = 1;
           next += insn.length;
@@ -203,28 +255,37 @@ export function createBlockDecoder(
       }
       arena = at + R.RECORD_SIZE;
       markCode(place, next - place);
-      const hash = (place ^ (place >>> 11)) & (L.BLOCK_HASH_ENTRIES - 1);
-      const entry = cpu + L.BLOCK_HASH + hash * R.H_SIZE;
-      view.setInt32(entry + R.H_PLACE, place, true);
-      view.setInt32(entry + R.H_MODE, mode, true);
-      view.setInt32(entry + R.H_GENERATION, generation, true);
-      view.setInt32(entry + R.H_RECORD, first, true);
+      enterHash(place, mode, first);
       return first;
     },
 
     decode_single(signedPlace, mode) {
       const place = signedPlace >>> 0;
+      const key = place * 16 + SINGLE + mode;
+      const found = known(key, place, 0);
+      if (found !== 0) return found;
       const pageEnd = place - (place % 0x1000) + 0x1000;
-      return single(bytes, place, pageEnd, place % 0x1000, mode as CodeMode);
+      const first = begin(key, place, 0);
+      markCode(place, Math.min(pageEnd - place, 15));
+      if (single(first, bytes, place, pageEnd, place % 0x1000, mode as CodeMode)) return first;
+      blocks.delete(key);
+      return 0;
     },
 
     decode_crossing(signedPlace, signedSecond, mode) {
       const place = signedPlace >>> 0;
       const second = signedSecond >>> 0;
+      const key = place * 16 + CROSSING + mode;
+      const found = known(key, place, second);
+      if (found !== 0) return found;
       const inFirst = 0x1000 - (place % 0x1000);
+      const first = begin(key, place, second);
+      markCode(place, Math.min(inFirst, 15));
+      if (inFirst < 15) markCode(second, 15 - inFirst);
       crossing.set(bytes.subarray(place, place + Math.min(inFirst, 16)));
       if (inFirst < 16) crossing.set(bytes.subarray(second, second + 16 - inFirst), inFirst);
-      return single(crossing, 0, 16, place % 0x1000, mode as CodeMode);
+      single(first, crossing, 0, 16, place % 0x1000, mode as CodeMode);
+      return first;
     },
   };
 }

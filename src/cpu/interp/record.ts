@@ -33,8 +33,14 @@ export const R_VEX = 16;
 export const R_DISP = 24;
 export const R_IMM2 = 24;
 
-/** A block's records follow 32 bytes of its own: how often it was run since it was last found hot. */
+/**
+ * A block's records follow 32 bytes of its own: how often it was run since it was last found hot; the generation
+ * of its page when decoded; of an instruction across pages the second place, and its page's generation.
+ */
 export const B_COUNT = 0;
+export const B_GENERATION = 4;
+export const B_SECOND = 8;
+export const B_SECOND_GENERATION = 12;
 
 /** Handlers that are not instructions: 0 ends a block, these two raise #UD and #GP. */
 export const HANDLER_UD = 1;

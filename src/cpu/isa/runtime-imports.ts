@@ -19,6 +19,7 @@ export const RUNTIME_FUNCTIONS: Readonly<Record<string, string>> = {
   jit_read: 'Ii>i',
   jit_write: 'Ii>i',
   jit_flags: 'iII>',
+  jit_still: 'Iiii>i',
   // Multiplication and division (multiply.ts).
   mul_u64_hi: 'II>I',
   mul_s64_hi: 'II>I',

@@ -23,7 +23,7 @@ const SKIP = 1 << 24;
 /** Runtime functions that change no general register, no flag and no mapping. */
 const QUIET = /^(x87_|sse_|aes|sha|pclmul|crc32|mul_|pdep|pext)/;
 /** Those that may change registers, but neither mappings nor code nor what interrupts. */
-const LOCAL = /^(div_|idiv_|cpuid|rdtsc|rdrand|rdseed|pushf|pcmp|read_|cli$|lods|scas|cmps|xgetbv)/;
+const LOCAL = /^(div_|idiv_|rdtsc|rdrand|rdseed|pushf|pcmp|read_|cli$|lods|scas|cmps|xgetbv)/;
 
 /** What the translator knows of the vCPU that code is for. */
 export interface Target {
@@ -53,6 +53,7 @@ export class RegionBuilder extends Sem {
   override operands!: readonly Operand[];
   override readonly cpu: Value;
   private readonly registers: (Var | undefined)[] = new Array(REGISTERS);
+  private readonly written = new Set<number>();
   /** What each register holds, where a value of this path is known to be it. */
   private held: (Value | undefined)[] = new Array(REGISTERS);
   private readonly versions = new Uint32Array(REGISTERS + 1);
@@ -61,8 +62,8 @@ export class RegionBuilder extends Sem {
   private page!: Value;
   private readonly count: Var;
   private readonly countAtEntry: Var;
-  private tlb!: Value;
-  private epoch!: Value;
+  private readonly tlb: Var;
+  private readonly epoch: Var;
   private readonly flagResult: Var;
   private readonly flagFirst: Var;
   private readonly exitRip: Var;
@@ -91,6 +92,8 @@ export class RegionBuilder extends Sem {
     this.cpu = this.i32(target.cpu);
     this.count = this.variable('i64');
     this.countAtEntry = this.variable('i64');
+    this.tlb = this.variable('i32');
+    this.epoch = this.variable('i32');
     this.flagResult = this.variable('i64');
     this.flagFirst = this.variable('i64');
     this.exitRip = this.variable('i64');
@@ -202,11 +205,22 @@ export class RegionBuilder extends Sem {
 
   /** The runtime may have asked for events, or changed the code that follows. */
   private undisturbed(): void {
-    const asked = this.ne(this.state('i64.load', L.ATTENTION), this.i64(0));
-    const moved = this.ne(this.state('i32.load', L.CODE_EPOCH), this.epoch);
-    this.cold(this.or(asked, moved), () =>
-      this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1),
-    );
+    const exit = (): void => this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1);
+    this.cold(this.ne(this.state('i64.load', L.ATTENTION), this.i64(0)), exit);
+    this.stillHere(exit);
+  }
+
+  /** After what may have changed the mapping of linear addresses or the code itself. */
+  private stillHere(exit: () => void): void {
+    const { page } = this.node;
+    const moved = this.ne(this.state('i32.load', L.CODE_EPOCH), this.get(this.epoch));
+    this.cold(moved, () => {
+      const linear = this.address(page.delta * 4096);
+      const expected = [this.i32(page.place), this.i32(page.generation), this.i32(this.target.key)];
+      this.cold(this.eqz(this.call('jit_still', [linear, ...expected], 'i32')), exit);
+      this.set(this.epoch, this.state('i32.load', L.CODE_EPOCH));
+    });
+    this.set(this.tlb, this.state('i32.load', L.TLB_BASE));
   }
 
   private follow(edge: Edge): void {
@@ -233,7 +247,7 @@ export class RegionBuilder extends Sem {
   private guard(page: RegionPage, at: number): void {
     const linear = this.address(page.delta * 4096);
     const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
-    const entry = this.add(this.tlb, index);
+    const entry = this.add(this.get(this.tlb), index);
     const tag = this.ne(this.load('i64.load', entry, L.TLB_FETCH), linear);
     const place = this.add(this.wrap(linear), this.load('i32.load', entry, L.TLB_ADDEND));
     const moved = this.ne(place, this.i32(page.place));
@@ -296,9 +310,9 @@ export class RegionBuilder extends Sem {
     const status = this.call('guest_call', [this.address(back.at)], 'i32');
     this.cold(status, () => this.return(status));
     const elsewhere = this.ne(this.state('i64.load', L.RIP), this.address(back.at));
-    const moved = this.ne(this.state('i32.load', L.CODE_EPOCH), this.epoch);
-    const gone = this.or(this.or(elsewhere, moved), this.rewritten(this.node.page));
+    const gone = this.or(elsewhere, this.rewritten(this.node.page));
     this.cold(gone, () => this.return(this.i32(0)));
+    this.stillHere(() => this.return(this.i32(0)));
     this.reloadAll();
     this.follow(back);
   }
@@ -422,15 +436,15 @@ export class RegionBuilder extends Sem {
   }
   private storeRegisters(): void {
     this.registers.forEach((local, n) => {
-      if (local) this.setState('i64.store', L.GPR + n * 8, this.get(local));
+      if (local && this.written.has(n)) this.setState('i64.store', L.GPR + n * 8, this.get(local));
     });
   }
 
   private loadRest(): void {
     this.set(this.count, this.state('i64.load', L.ICOUNT));
     this.set(this.countAtEntry, this.get(this.count));
-    this.tlb = this.fixed(this.state('i32.load', L.TLB_BASE));
-    this.epoch = this.fixed(this.state('i32.load', L.CODE_EPOCH));
+    this.set(this.tlb, this.state('i32.load', L.TLB_BASE));
+    this.set(this.epoch, this.state('i32.load', L.CODE_EPOCH));
     this.loadFlags();
   }
   private loadFlags(): void {
@@ -528,6 +542,7 @@ export class RegionBuilder extends Sem {
       whole = this.or(kept, this.shlC(this.zext64(this.andC(value, mask)), shift));
     }
     const local = this.register(number);
+    this.written.add(number);
     this.set(local, whole);
     this.held[number] = whole.op === 'const' ? whole : this.get(local);
     this.versions[number]!++;
@@ -545,6 +560,8 @@ export class RegionBuilder extends Sem {
   // --- memory --------------------------------------------------------------------------------------
 
   private isFlat(segment: number): boolean {
+    // Code may be read, but not written through.
+    if (segment === L.CS && !(this.target.key & 2)) return false;
     return (this.target.key & (L.KEY_FLAT << segment)) !== 0;
   }
 
@@ -617,7 +634,7 @@ export class RegionBuilder extends Sem {
   ): Value {
     const store = access === L.ACCESS_WRITE;
     const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
-    const entry = this.add(this.tlb, index);
+    const entry = this.add(this.get(this.tlb), index);
     const tag = this.load('i64.load', entry, store ? L.TLB_WRITE : L.TLB_READ);
     const page = this.andC(bytes === 1 ? linear : this.addC(linear, bytes - 1), -4096);
     return this.choose(

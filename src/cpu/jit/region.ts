@@ -246,7 +246,9 @@ class Discovery {
       const insn = new Insn();
       if (this.decoder.decode(code.bytes, place, pageEnd, code.mode, insn) !== 'ok') break;
       const next = flowOf(insn.entry);
-      if (next === 'leave') break;
+      // A branch with operand size 16 cuts EIP.
+      const cuts = next !== 'next' && next !== 'event' && insn.size === 16;
+      if (next === 'leave' || cuts) break;
       flow = next;
       insns.push(insn);
       starts.push(at + (place - first));

@@ -5,7 +5,7 @@
 import { CPU, interrupt_ack } from './env';
 import { TRIPLE_FAULT } from './fault';
 import {
-  ACTIVITY, ATT_FLUSH, ATT_INIT, ATT_INTERRUPT, ATT_NMI, ATT_PARK, ATT_PAUSE, ATT_SIPI, ATTENTION, BLOCK_REC, CODE_BASE,
+  ACTIVITY, ATT_CODE, ATT_FLUSH, ATT_INIT, ATT_INTERRUPT, ATT_NMI, ATT_PARK, ATT_PAUSE, ATT_SIPI, ATTENTION, BLOCK_REC, CODE_BASE,
   DEBUG_HITS, DELIVERING, DR, EFLAGS, EVENT, EVENT_DEBUG, EVENT_EXCEPTION, EVENT_INACTIVE, EVENT_RECHECK,
   EVENT_SHADOW, EVENT_SHADOW_SS, EVENT_STEP, CR2, EXC_ADDRESS, EXC_ERROR, EXC_EXTERNAL, EXC_FAULT, EXC_HAS_ERROR,
   EXC_KIND, EXC_TRAP, EXC_VECTOR, EXIT_BUDGET, EXIT_HALT, EXIT_INTERRUPTED, EXIT_REASON, EXIT_SHUTDOWN, LINEAR_MASK, MSR_APIC_BASE,
@@ -19,7 +19,7 @@ import {
   STEP_SHADOW, STEP_TF,
 } from './private';
 import { init_cpu, start_up } from './reset';
-import { flush_tlb_all } from './tlb';
+import { code_moved, flush_tlb_all } from './tlb';
 
 const WAIT_FOR_SIPI: i32 = 2;
 const SHUTDOWN: i32 = 3;
@@ -72,6 +72,7 @@ export function handle_events(): i32 {
     const attention = atomic.load<i32>(CPU + ATTENTION);
     if (attention & ~ATT_INTERRUPT) {
       if (attention & ATT_PARK) park();
+      if (attention & ATT_CODE && take_attention(ATT_CODE)) code_moved();
       if (attention & ATT_FLUSH && take_attention(ATT_FLUSH)) flush_tlb_all();
       if (attention & (ATT_INIT | ATT_SIPI)) take_init();
       if (attention & ATT_NMI && take_attention(ATT_NMI)) {

@@ -1,9 +1,11 @@
 /** What translated code calls: memory accesses that miss the TLB, and flags at its exits. */
 import { CPU } from './env';
-import { ACCESS_READ, ACCESS_WRITE, BOUNCE, FLAG_AUX, FLAG_RES } from './generated-layout';
+import {
+  ACCESS_READ, ACCESS_WRITE, BOUNCE, CODE_KEY, FLAG_AUX, FLAG_RES, TLB_ADDEND, TLB_BASE, TLB_FETCH,
+} from './generated-layout';
 import { BUS, canonical, next_page, place_of, table_in_use, truncated } from './mmu';
 import { TABLE_ALIGNED } from './private';
-import { code_page, line_bits } from './tlb';
+import { code_page, line_bits, tlb_entry } from './tlb';
 
 /**
  * Pointer to `size` bytes for reading; 0: the interpreter has to execute the instruction, because a fault
@@ -44,6 +46,17 @@ export function jit_write(linear: i64, size: i32): i32 {
 @inline
 function holds_code(place: u32, length: u32): bool {
   return (load<u64>(code_page(place), 8) & line_bits(place & 0xfff, length)) != 0;
+}
+
+/** Whether the code page at `linear` still lies at `place`, was not rewritten, and is run as it was (CODE_KEY). */
+export function jit_still(linear: i64, place: i32, generation: i32, key: i32): i32 {
+  const entry = tlb_entry(load<u32>(CPU, TLB_BASE), linear);
+  return i32(
+    load<i64>(entry, TLB_FETCH) == linear &&
+      (linear as i32) + load<i32>(entry, TLB_ADDEND) == place &&
+      load<i32>(code_page(place)) == generation &&
+      load<i32>(CPU, CODE_KEY) == key,
+  );
 }
 
 /**

@@ -1,7 +1,7 @@
 import { apic_read, apic_write, CPU, mmio_read, mmio_write } from './env';
 import {
-  BLOCK_REC, CODE_EPOCH, EVENT, EVENT_RECHECK, PHYS_APIC, PHYS_DIRTY, PHYS_LOG, PHYS_MAP, PHYS_PAGES, PHYS_READ,
-  PHYS_WRITE, R_REMAINING, RECORD_SIZE, VM_A20,
+  ATT_CODE, ATTENTION, BLOCK_REC, CODE_EPOCH, EVENT, EVENT_RECHECK, PHYS_APIC, PHYS_DIRTY, PHYS_LOG, PHYS_MAP, PHYS_PAGES, PHYS_READ,
+  PHYS_WRITE, R_REMAINING, RECORD_SIZE, VCPU_AREA, VCPU_STRIDE, VM_A20, VM_VCPUS,
 } from './generated-layout';
 import { code_page, line_bits } from './tlb';
 
@@ -42,6 +42,11 @@ export function before_store(place: u32, length: u32): void {
   if (record && ((load<u8>(record, R_REMAINING) + 1) & 0xff) > 1) store<u16>(record + RECORD_SIZE, 0);
   store<i32>(CPU, load<i32>(CPU, EVENT) | EVENT_RECHECK, EVENT);
   store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 1, CODE_EPOCH);
+  const vcpus = load<u32>(VM_VCPUS);
+  for (let n: u32 = 0; n < vcpus; n++) {
+    const area = (VCPU_AREA as usize) + (n as usize) * VCPU_STRIDE;
+    if (area != CPU) atomic.or<u32>(area, ATT_CODE, ATTENTION);
+  }
 }
 
 /** Bytes at `place` were written from outside the CPU (a device, a loader). */

@@ -68,7 +68,7 @@ export const CODE_PAGE_SIZE = 16;
 // --- vCPU areas --------------------------------------------------------------------------------
 
 export const VCPU_AREA = 0x0200_0000;
-export const VCPU_STRIDE = 0x0080_0000;
+export const VCPU_STRIDE = 0x0100_0000;
 export const MAX_VCPUS = 8;
 
 // Offsets in a vCPU's area from here on. Names of registers are the manual's.
@@ -313,10 +313,10 @@ export const JIT_HASH = 0xc_0000;
 export const JIT_HASH_ENTRIES = 0x4000;
 
 /** Decoded blocks of the interpreter: a hash table, then records (see interp/record.ts). */
-export const BLOCK_HASH = 0x4_0000;
-export const BLOCK_HASH_ENTRIES = 0x8000;
-export const BLOCK_ARENA = 0x10_0000;
-export const BLOCK_ARENA_END = 0x80_0000;
+export const BLOCK_HASH = 0x10_0000;
+export const BLOCK_HASH_ENTRIES = 0x1_0000;
+export const BLOCK_ARENA = 0x20_0000;
+export const BLOCK_ARENA_END = 0x100_0000;
 
 // --- bits and numbers ----------------------------------------------------------------------------
 
@@ -331,6 +331,8 @@ export const ATT_PARK = 8;
 export const ATT_FLUSH = 16;
 export const ATT_INIT = 32;
 export const ATT_SIPI = 64;
+/** Another vCPU overwrote decoded instructions: translated code looks again at what it runs. */
+export const ATT_CODE = 128;
 
 /** EVENT: EXC_VECTOR holds an exception to deliver. */
 export const EVENT_EXCEPTION = 1;
