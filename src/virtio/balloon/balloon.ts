@@ -22,8 +22,6 @@ export type BalloonStatistics = Partial<Record<(typeof statisticNames)[number], 
 export interface BalloonWiring {
   /** The guest does not need these bytes; they may read as zeroes or as they were. */
   readonly discard: (gpa: number, length: number) => void;
-  /** Fresh numbers about the guest's memory, after {@link VirtioBalloon.askStatistics}. */
-  readonly onStatistics?: (statistics: BalloonStatistics) => void;
 }
 
 /** Takes memory from the guest and gives it to the host. [VIRTIO 5.5] */
@@ -43,6 +41,8 @@ export class VirtioBalloon implements VirtioType<BalloonState> {
   readonly stateCodec = balloonCodec;
   private readonly view = new DataView(this.config.buffer);
   private host!: VirtioHost;
+  /** What the driver said last, see {@link askStatistics}. */
+  statistics: BalloonStatistics = {};
 
   constructor(private readonly wiring: BalloonWiring) {}
 
@@ -84,7 +84,7 @@ export class VirtioBalloon implements VirtioType<BalloonState> {
     if (queue === undefined) return;
     for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
       if (index === balloonQueue.statistics) {
-        this.statistics(queue, chain);
+        this.takeStatistics(queue, chain);
         continue;
       }
       if (index === balloonQueue.inflate) this.inflate(chain);
@@ -117,7 +117,7 @@ export class VirtioBalloon implements VirtioType<BalloonState> {
   }
 
   /** The driver's buffer is kept until new numbers are wanted. One is enough. */
-  private statistics(queue: Virtqueue, chain: Chain): void {
+  private takeStatistics(queue: Virtqueue, chain: Chain): void {
     if (queue.inFlight().length > 1) queue.push(queue.inFlight()[0]!, 0);
     const count = Math.floor(Math.min(chain.readableBytes, PIECE_BYTES) / STATISTIC_BYTES);
     const bytes = new Uint8Array(count * STATISTIC_BYTES);
@@ -129,7 +129,7 @@ export class VirtioBalloon implements VirtioType<BalloonState> {
       if (name === undefined) continue;
       found[name] = view.getUint32(at + 6, true) * 2 ** 32 + view.getUint32(at + 2, true);
     }
-    this.wiring.onStatistics?.(found);
+    this.statistics = found;
   }
 
   /** What the host wants stays; the guest has all its memory again. */

@@ -44,6 +44,9 @@ export interface BlkOptions {
 
 /** A request's data is moved in pieces of this size, however long it is. */
 const PIECE_BYTES = 1 << 20;
+/** Smaller requests have buffers of this size; and so many of each kind are kept. */
+const SMALL_BYTES = 1 << 14;
+const MOST_SPARE = 16;
 
 /** What a request ends with, and the bytes it wrote before its status. */
 interface Result {
@@ -70,6 +73,8 @@ export class VirtioBlk implements VirtioType<BlkState> {
 
   // Wiring.
   private host!: VirtioHost;
+  private readonly small: Uint8Array[] = [];
+  private readonly large: Uint8Array[] = [];
   /** What the store has not finished; a reset cannot call it back. */
   private readonly active = new Set<Promise<void>>();
   /** Requests from before a reset: new ones wait, lest an old write lands on theirs. */
@@ -207,26 +212,41 @@ export class VirtioBlk implements VirtioType<BlkState> {
   private async read(chain: Chain, sector: number): Promise<Result> {
     const bytes = chain.writableBytes - 1;
     if (!this.isInside(sector, bytes)) return failed;
-    const piece = new Uint8Array(Math.min(bytes, PIECE_BYTES));
-    for (let at = 0; at < bytes; at += piece.length) {
-      const part = piece.subarray(0, bytes - at);
-      await this.store.read(sector * SECTOR_BYTES + at, part);
-      if (!chain.write(at, part)) return failed;
-    }
-    return { status: blkStatus.ok, written: bytes };
+    const isDone = await this.pieces(bytes, async (at, piece) => {
+      await this.store.read(sector * SECTOR_BYTES + at, piece);
+      return chain.write(at, piece);
+    });
+    return isDone ? { status: blkStatus.ok, written: bytes } : failed;
   }
 
   private async write(chain: Chain, sector: number): Promise<Result> {
     const bytes = chain.readableBytes - HEADER_BYTES;
     if (this.store.readOnly || !this.isInside(sector, bytes)) return failed;
-    const piece = new Uint8Array(Math.min(bytes, PIECE_BYTES));
-    for (let at = 0; at < bytes; at += piece.length) {
-      const part = piece.subarray(0, bytes - at);
-      if (!chain.read(HEADER_BYTES + at, part)) return failed;
-      await this.store.write(sector * SECTOR_BYTES + at, part);
+    const isDone = await this.pieces(bytes, async (at, piece) => {
+      if (!chain.read(HEADER_BYTES + at, piece)) return false;
+      await this.store.write(sector * SECTOR_BYTES + at, piece);
+      return true;
+    });
+    if (isDone && this.writesThrough) await this.store.flush();
+    return isDone ? ok : failed;
+  }
+
+  /** Moves a request's data piece by piece, through buffers that are used again. */
+  private async pieces(
+    bytes: number,
+    move: (at: number, piece: Uint8Array) => Promise<boolean>,
+  ): Promise<boolean> {
+    const isSmall = bytes <= SMALL_BYTES;
+    const pool = isSmall ? this.small : this.large;
+    const buffer = pool.pop() ?? new Uint8Array(isSmall ? SMALL_BYTES : PIECE_BYTES);
+    try {
+      for (let at = 0; at < bytes; at += buffer.length) {
+        if (!(await move(at, buffer.subarray(0, bytes - at)))) return false;
+      }
+      return true;
+    } finally {
+      if (pool.length < MOST_SPARE) pool.push(buffer);
     }
-    if (this.writesThrough) await this.store.flush();
-    return ok;
   }
 
   /** Discard and write-zeroes: all ranges are checked before the first is touched. */
