@@ -31,7 +31,7 @@ export const MAP_MEMORY = 0x4022;
 export const MADV_HUGEPAGE = 14;
 export const MADV_DONTNEED = 4;
 export const EFD_NONBLOCK = 0o4000;
-export const EFD_CLOEXEC = O_CLOEXEC;
+export const EFD_CLOEXEC = 0o2000000;
 const PROT_READ_WRITE = 3;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
