@@ -120,7 +120,7 @@ export class MemoryHost implements DiskHost {
     const change = async (step: Step) => {
       if (await host.turn(step.kind)) {
         if (host.failure.half && step.kind === 'write') {
-          const bytes = step.bytes.slice(0, step.bytes.length >> 1);
+          const bytes = step.bytes.slice(0, Math.floor(step.bytes.length / 1024) * 512);
           file.apply({ ...step, bytes });
           host.steps?.push({ ...step, bytes });
         }

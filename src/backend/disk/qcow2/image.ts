@@ -318,18 +318,23 @@ export class Image {
   /** Clusters that nothing on the medium points to any more; their space goes back to the host. */
   private async release(frees: number[]): Promise<void> {
     frees.sort((a, b) => a - b);
-    for (let i = 0; i < frees.length; ) {
-      const first = frees[i]!;
-      let count = 0;
-      for (; frees[i + count] === first + count; count++) {
-        if ((await this.refcounts.get(first + count)) !== 1) break;
+    let at = 0;
+    try {
+      while (at < frees.length) {
+        const first = frees[at]!;
+        let last = at;
+        while (frees[last] === first + last - at) {
+          if ((await this.refcounts.get(frees[last]!)) !== 1) break;
+          last++;
+        }
+        // Given back while nobody else can get them yet.
+        if (last > at) await this.file.punch(first * this.cluster, (last - at) * this.cluster);
+        last = Math.max(last, at + 1);
+        for (; at < last; at++) await this.refcounts.add(frees[at]!, -1);
       }
-      // Given back while nobody else can get them yet.
-      if (count > 0) await this.file.punch(first * this.cluster, count * this.cluster);
-      for (const cluster of frees.slice(i, i + Math.max(count, 1))) {
-        await this.refcounts.add(cluster, -1);
-      }
-      i += Math.max(count, 1);
+    } catch (error) {
+      this.frees.push(...frees.slice(at));
+      throw error;
     }
   }
 

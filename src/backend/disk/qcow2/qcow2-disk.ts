@@ -118,9 +118,13 @@ export class Qcow2Disk implements Disk {
     await image.track(() =>
       this.locks.hold(index, index, async () => {
         const host = await image.refcounts.allocateBytes(packed.length);
-        await image.file.write(host, packed);
-        const entry = { ...nothing, host, compressedBytes: packed.length };
-        this.replace(index, await image.l2ForWrite(this.l1Index(index)), entry);
+        const first = Math.floor(host / this.cluster);
+        const last = Math.floor((host + packed.length - 1) / this.cluster);
+        const table = await this.orFree(first, last - first + 1, async () => {
+          await image.file.write(host, packed);
+          return image.l2ForWrite(this.l1Index(index));
+        });
+        this.replace(index, table, { ...nothing, host, compressedBytes: packed.length });
       }),
     );
     await image.throttle();
@@ -363,17 +367,14 @@ export class Qcow2Disk implements Disk {
     const fresh = keeps === 0 && this.external === undefined;
     const { freshFrom } = image.refcounts;
     const place = await this.placeOf(first, count, entries[0]!, fresh);
-    try {
+    const table = await this.orFree(fresh ? place / cluster : 0, fresh ? count : 0, async () => {
       const around = await this.surround(offset, from, start, stop);
       const clean = fresh && place >= freshFrom * cluster && around.empty;
       const bytes = clean ? from : around.bytes;
       const to = place + ((clean ? offset : start) - first * cluster);
       await this.data.write(to, bytes);
-    } catch (error) {
-      for (let i = 0; fresh && i < count; i++) await image.refcounts.add(place / cluster + i, -1);
-      throw error;
-    }
-    const table = await image.l2ForWrite(this.l1Index(first));
+      return image.l2ForWrite(this.l1Index(first));
+    });
     for (let i = 0; i < count; i++) {
       const base = (first + i) * cluster;
       const from = Math.max(start - base, 0) / unit;
@@ -390,6 +391,16 @@ export class Qcow2Disk implements Disk {
         allocated,
         zero,
       });
+    }
+  }
+
+  /** Clusters that were found for what then failed are free again. */
+  private async orFree<T>(first: number, count: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.image.free(first, count);
+      throw error;
     }
   }
 
