@@ -37,6 +37,8 @@ export const machineFlags: FlagTable = {
     repeatable: true,
     help: 'a disk; also serial=, queues=, block= and readonly=on',
   },
+  console: { value: 'stdio|none|file:PATH', help: 'a virtio console, hvc0, and what is behind it' },
+  balloon: { help: 'the guest gives memory that it has free back to the host' },
   rng: { help: 'random numbers for the guest' },
   device: {
     value: 'NAME[,key=value...]',
@@ -77,7 +79,9 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ...(append === undefined ? {} : { append }),
     devices: [
       ...args.all('disk').map(diskDevice),
-      ...(args.has('rng') ? [{ name: 'virtio-rng', options: {} }] : []),
+      ...['console', 'balloon', 'rng']
+        .filter((flag) => args.has(flag))
+        .map((flag) => ({ name: `virtio-${flag}`, options: {} })),
       ...args.all('device').map(parseDevice),
     ],
     trace: traceWords(args),

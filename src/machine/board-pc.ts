@@ -23,6 +23,7 @@ import type { IrqLine } from '../device/irq.js';
 import type { InlineBus, Vm } from '../engine/engine.js';
 import { PM_BASE, SCI_IRQ } from '../firmware/acpi/board.js';
 import type { RamLayout } from '../firmware/e820.js';
+import type { VirtioType } from '../virtio/core/virtio-type.js';
 import { VirtioPci } from '../virtio/pci/virtio-pci.js';
 import { BoardMemory } from './board-memory.js';
 import type { DeviceConfig, MachineConfig } from './config.js';
@@ -42,7 +43,9 @@ export interface BoardWiring {
   readonly log: Log;
   readonly serial: readonly CharBackend[];
   readonly debugcon: CharBackend;
-  readonly virtio: VirtioBackends;
+  readonly virtio: Omit<VirtioBackends, 'discard'>;
+  /** Gives pages back to the host. */
+  readonly release: ((pages: Uint8Array) => void) | undefined;
   /** The guest asked for a reset, of the CPU or of all: both are the same here. */
   readonly onReset: (who: string) => void;
   readonly onPowerOff: () => void;
@@ -71,6 +74,7 @@ export class PcBoard implements InlineBus {
   readonly fwCfg: FwCfg;
   readonly pm: Piix4Pm;
   readonly pciSlots: readonly (PciSlot & { name: string })[];
+  readonly virtio: readonly VirtioType<unknown>[];
   /** In the order of restoring: interrupt controllers before those that drive them. */
   readonly devices: readonly Device<unknown>[];
   private readonly a20: SharedLine;
@@ -125,6 +129,7 @@ export class PcBoard implements InlineBus {
       { ioBase: PM_BASE },
     );
     const virtio = this.virtioFunctions(piix3);
+    this.virtio = virtio.map(({ core }) => core.type);
     this.pciSlots = [
       { name: this.i440fx.name, slot: 0, function: 0, face: this.i440fx.pci },
       { name: piix3.name, slot: 1, function: 0, face: piix3.pci },
@@ -245,33 +250,39 @@ export class PcBoard implements InlineBus {
 
   /** Each in a slot of its own; its BARs stand where the guest puts them. */
   private virtioFunctions(piix3: Piix3): VirtioPci<unknown>[] {
-    const { vm, log, virtio } = this.wiring;
-    return virtioDevices(this.config.devices, virtio).map(({ type, withheld }, index) => {
-      const places: (Attachment | undefined)[] = [];
-      const bus = (region: number) =>
-        device.regions[region]!.space === 'port' ? this.ports : this.mmio;
-      const device: VirtioPci<unknown> = new VirtioPci(
-        type,
-        {
-          dma: this.memory.physical,
-          log,
-          msi: { send: (address, data) => vm.sendMsi(address, data) },
-          intx: piix3.pciInput(FIRST_VIRTIO_SLOT + index, 1),
-          regionMoved: (region, base) => {
-            bus(region).move(places[region]!, base);
-            if (region === MODERN_REGION) doorbells.move(base);
+    const { vm, log, virtio, release } = this.wiring;
+    const { physical } = this.memory;
+    const discard = (gpa: number, length: number) => {
+      if (release !== undefined) physical.discard(gpa, length, release);
+    };
+    return virtioDevices(this.config.devices, { ...virtio, discard }).map(
+      ({ type, withheld }, index) => {
+        const places: (Attachment | undefined)[] = [];
+        const bus = (region: number) =>
+          device.regions[region]!.space === 'port' ? this.ports : this.mmio;
+        const device: VirtioPci<unknown> = new VirtioPci(
+          type,
+          {
+            dma: physical,
+            log,
+            msi: { send: (address, data) => vm.sendMsi(address, data) },
+            intx: piix3.pciInput(FIRST_VIRTIO_SLOT + index, 1),
+            regionMoved: (region, base) => {
+              bus(region).move(places[region]!, base);
+              if (region === MODERN_REGION) doorbells.move(base);
+            },
           },
-        },
-        { name: `virtio-${type.name}${index}`, withheld },
-      );
-      const doorbells = new VirtioDoorbells(vm, type.queueSizes.length, (offset, queue) =>
-        device.write(MODERN_REGION, offset, 2, queue),
-      );
-      device.regions.forEach((_, region) => {
-        places[region] = bus(region).attachRegion(device, region);
-      });
-      return device;
-    });
+          { name: `virtio-${type.name}${index}`, withheld },
+        );
+        const doorbells = new VirtioDoorbells(vm, type.queueSizes.length, (offset, queue) =>
+          device.write(MODERN_REGION, offset, 2, queue),
+        );
+        device.regions.forEach((_, region) => {
+          places[region] = bus(region).attachRegion(device, region);
+        });
+        return device;
+      },
+    );
   }
 
   private extra(device: DeviceConfig): Device<unknown> {

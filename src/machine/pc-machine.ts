@@ -69,6 +69,7 @@ export class PcMachine implements Machine, PartsOfMachine {
       log,
       serial: host.serial,
       debugcon: host.debugcon ?? noChar,
+      release: host.releaseMemory,
       virtio: {
         disks: host.disks ?? [],
         nets: host.nets ?? [],
@@ -97,6 +98,10 @@ export class PcMachine implements Machine, PartsOfMachine {
   run(): Promise<Outcome> {
     assert(!this.loop.running, 'the machine is running already');
     return this.loop.run();
+  }
+
+  get virtio() {
+    return this.board.virtio;
   }
 
   stop(): void {

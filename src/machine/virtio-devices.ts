@@ -1,5 +1,6 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
+import { VirtioBalloon } from '../virtio/balloon/balloon.js';
 import { VirtioBlk } from '../virtio/blk/blk.js';
 import { VirtioConsole } from '../virtio/console/console.js';
 import { feature } from '../virtio/core/registers.js';
@@ -16,6 +17,8 @@ export interface VirtioBackends {
   /** Of all consoles, port by port; a port without one drops its output. */
   readonly ports: readonly CharBackend[];
   readonly randomU32: () => number;
+  /** The guest does without these pages. */
+  readonly discard: (gpa: number, length: number) => void;
 }
 
 /** What an option may be, as a pattern and in words. */
@@ -43,6 +46,7 @@ const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
   // Port 0 is the console; the others are channels of these names.
   'virtio-console': { ports: [/^[^:]+(:[^:]+){0,29}$/, 'NAME:NAME...'], ring },
   'virtio-rng': { ring },
+  'virtio-balloon': { ring },
 };
 
 export const virtioNames: readonly string[] = Object.keys(options);
@@ -102,7 +106,9 @@ export function virtioDevices(
         );
       }
     }
-    return new VirtioRng(backends.randomU32);
+    return name === 'virtio-balloon'
+      ? new VirtioBalloon(backends)
+      : new VirtioRng(backends.randomU32);
   };
   return devices
     .filter(({ name }) => virtioNames.includes(name))
