@@ -5,7 +5,7 @@ import type { Engine, Exit, InlineBus, Vcpu, Vm } from '#src/engine/engine.js';
 import type { VcpuRecord } from '#src/engine/records.js';
 import type { WasmMemory } from '#src/engine/soft/soft-code.js';
 import { QueuedInterrupts } from '../engine/engines.js';
-import { integer } from '../isa/operand-values.js';
+import { integer, vector } from '../isa/operand-values.js';
 import { Random } from '../isa/random.js';
 import { codeMode } from './decode-length.js';
 import { stubOf, VECTORS, writeHandlers } from './program-handlers.js';
@@ -27,9 +27,7 @@ export function makeProgram(seed: number, mode: P.ProgramMode): Program {
   const random = new Random(Math.imul(seed + 1, 0x2545_f491));
   const program = buildProgram(seed, mode, randomProgram(random, mode));
   const view = new DataView(program.ram.buffer);
-  for (let at = P.DATA; at < P.DATA + P.DATA_BYTES; at += 8) {
-    view.setBigUint64(at, integer(random), true);
-  }
+  for (let at = P.DATA; at < P.DATA + P.DATA_BYTES; at += 16) vector(random, view, at);
   if (mode.paging) spoilPages(view, mode, random);
   return program;
 }
@@ -223,7 +221,8 @@ function startOf({ seed, mode, start }: Program, record: VcpuRecord): VcpuRecord
   };
   const task = { selector: P.TSS_SELECTOR, attributes: 0x8b, limit: 0x67, base: BigInt(P.TSS) };
   const tables = system.segments[6]!;
-  system.segments = [data, code, data, data, data, data, tables, { ...task, unusable: false }];
+  const other = width === 16 ? data : { ...data, base: 0x20n };
+  system.segments = [data, code, data, data, other, other, tables, { ...task, unusable: false }];
   system.gdtr = { base: BigInt(P.GDT), limit: 0x37 };
   system.idtr = { base: BigInt(width === 16 ? 0 : P.IDT), limit: width === 16 ? 0x3ff : 0xfff };
   // PE, MP, ET, NE, WP; PG. OSFXSR and OSXMMEXCPT; PAE, PGE.

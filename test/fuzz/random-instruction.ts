@@ -35,11 +35,19 @@ const kinds = {
 
 export type Kind = keyof typeof kinds;
 
+const OVERRIDES = [0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65];
+
 const word = (n: number): number[] => [n, n >> 8, n >> 16, n >> 24].map((b) => b & 0xff);
 
-export function randomInstruction(random: Random, kind: Kind, around: Surroundings): number[] {
+/** `at`: where it is going to stand. */
+export function randomInstruction(
+  random: Random,
+  kind: Kind,
+  around: Surroundings,
+  at: number,
+): number[] {
   for (;;) {
-    const code = encode(random.pick(kinds[kind]), random, around, kind === 'vector');
+    const code = encode(random.pick(kinds[kind]), random, around, at, kind === 'vector');
     if (code) return code;
   }
 }
@@ -48,6 +56,7 @@ function encode(
   entry: Entry,
   random: Random,
   around: Surroundings,
+  at: number,
   vector: boolean,
 ): number[] | null {
   const { width, reserved } = around;
@@ -88,7 +97,8 @@ function encode(
   const target = (around.data + random.below(around.dataBytes)) & mask;
   const address = memory ? addressing(random, around, target, mask) : null;
   if (width === 16 && address && address.base >= 0) code.push(0x67);
-  if (random.chance(24) && !memory) code.push(0x3e);
+  else if (width === 64 && address?.relative && random.chance(4)) code.push(0x67);
+  if (random.chance(10)) code.push(random.pick(OVERRIDES));
   let rex = withRex ? 0x40 : 0;
   if (withRex && (options.w === 1 || (options.w === undefined && random.chance(2)))) rex |= 8;
   if (reg >= 8) rex |= 0x44;
@@ -117,6 +127,7 @@ function encode(
     if (address) code.push(address.bytes[0]! | field, ...address.bytes.slice(1));
     else code.push(0xc0 | field | (rm & 7));
   }
+  const displacementEnd = code.length;
   for (const operand of entry.trailing) {
     if (operand[0] === 'O') {
       code.push(...word(target).slice(0, width === 16 ? 2 : 4));
@@ -125,6 +136,10 @@ function encode(
     }
     const length = { b: 1, w: 2, d: 4, q: 8 }[operand[1]!] ?? immediateBytes(operand, rex, size);
     for (let i = 0; i < length; i++) code.push(random.below(256));
+  }
+  if (address?.relative) {
+    const displacement = word(target - (at + code.length));
+    code.splice(displacementEnd - 4, 4, ...displacement);
   }
   return code;
 }
@@ -141,7 +156,8 @@ function addressing(
   { width, pointers }: Surroundings,
   target: number,
   mask: number,
-): { base: number; bytes: number[] } {
+): { base: number; bytes: number[]; relative?: true } {
+  if (width === 64 && random.chance(4)) return { base: -1, bytes: [5, 0, 0, 0, 0], relative: true };
   if (random.chance(2)) {
     const absolute = word(target);
     if (width === 16) return { base: -1, bytes: [6, ...absolute.slice(0, 2)] };

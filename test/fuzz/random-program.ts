@@ -100,6 +100,8 @@ class ProgramWriter {
   private readonly functions: string[] = [];
   /** Instructions whose immediate may be rewritten, by the place of the immediate. */
   private readonly patches: { place: Place; bytes: 1 | 4 }[] = [];
+  /** Places in functions without a frame of their own, with nothing pushed. */
+  private readonly anchors: string[] = [];
   private depth = 0;
   private counters = 0;
   /** Writing what is run once a round: its register counters are nobody else's. */
@@ -174,10 +176,18 @@ class ProgramWriter {
     const saved = random.chance(3) ? random.pick([AX, CX, SI, DI]) : -1;
     if (framed) a.emit(0xc8, 8 + 4 * random.below(8), 0, random.chance(4) ? 1 : 0);
     if (saved >= 0) a.push(saved);
-    if (!framed && saved < 0 && random.chance(2)) this.recursion();
+    if (!framed && saved < 0 && random.chance(3)) this.recursion();
+    const plain = !framed && saved < 0;
+    const anchors: string[] = [];
     for (let pieces = 2 + random.below(8); pieces > 0 && a.bytes.length < end; pieces--) {
+      if (plain && random.chance(3)) anchors.push(a.mark());
       this.piece(end);
+      // Into the middle of another function, whose end is this one's, too.
+      if (plain && this.anchors.length > 0 && random.chance(6)) {
+        a.jcc(random.below(16), random.pick(this.anchors));
+      }
     }
+    this.anchors.push(...anchors);
     if (saved >= 0) a.pop(saved);
     if (framed) a.emit(0xc9);
     a.emit(0xc3);
@@ -224,6 +234,7 @@ class ProgramWriter {
     () => this.oddReturn(),
     () => this.crossing(),
     () => this.locked(),
+    () => this.rounding(),
   ];
   private readonly nested: readonly (() => void)[] = [
     () => this.loop(),
@@ -266,7 +277,7 @@ class ProgramWriter {
     for (let n = 0; n < count; n++) {
       const which = random.chance(5) ? 'integer' : kind;
       for (;;) {
-        const code = randomInstruction(random, which, this.around);
+        const code = randomInstruction(random, which, this.around, a.here);
         if (decodeLength(code, a.width) !== code.length) continue;
         a.emit(...code);
         break;
@@ -346,7 +357,8 @@ class ProgramWriter {
     const name = random.pick(this.functions);
     switch (random.below(4)) {
       case 0:
-        a.movImm(SI, { label: name });
+        // At its other address, too.
+        a.movImm(SI, { label: name, plus: this.mode.paging && random.chance(3) ? ALIAS : 0 });
         a.indirect(2, SI);
         break;
       case 1:
@@ -442,6 +454,8 @@ class ProgramWriter {
         break;
       default: {
         const over = a.fresh();
+        // 16 bits of EIP, which is below 64 KiB; ignored in 64-bit code.
+        if (a.width !== 16 && random.chance(6)) a.emit(0x66);
         a.short(0x70 | random.below(16), { label: over });
         a.inc(reg, 32);
         a.bind(over);
@@ -738,6 +752,23 @@ class ProgramWriter {
       default:
         a.op([0x0f, 0xc7], 1, { disp: DATA + 16 * random.below(0x300) }, 32);
     }
+  }
+
+  /** MXCSR or the x87 control word: other rounding, DAZ and FTZ, all exceptions masked. */
+  private rounding(): void {
+    const { a, random } = this;
+    const size = a.width === 16 ? 16 : 32;
+    const to = { disp: VARS.scratch + 8 };
+    const mode = random.chance(2) ? 0 : random.below(4);
+    if (random.chance(3)) {
+      a.storeImm(to, 0x33f | (mode << 10) | random.pick([0, 0x200, 0x300]), 16);
+      a.op([0xd9], 5, to, size);
+    } else {
+      a.storeImm({ disp: VARS.scratch + 10 }, 0, 16);
+      a.storeImm(to, 0x1f80 | (mode << 13) | random.pick([0, 0, 0x40, 0x20]), 16);
+      a.op([0x0f, 0xae], 2, to, size);
+    }
+    this.fill(2);
   }
 
   // --- events (CPL 0 only) ---------------------------------------------------------------------------
