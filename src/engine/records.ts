@@ -117,45 +117,19 @@ export interface IoApicRecord {
 }
 
 /** One 8259A, see chipset/pic8259. */
-export interface PicRecord {
-  lines: number;
-  irr: number;
-  isr: number;
-  imr: number;
-  vectorBase: number;
-  topPriority: number;
+export type PicRecord = {
   expects: 'mask' | 'icw2' | 'icw3' | 'icw4';
-  icw4Follows: boolean;
-  single: boolean;
-  autoEoi: boolean;
-  rotateInAutoEoi: boolean;
-  specialMask: boolean;
-  specialFullyNested: boolean;
-  readIsr: boolean;
-  poll: boolean;
-  elcr: number;
-}
+} & Record<'lines' | 'irr' | 'isr' | 'imr' | 'vectorBase' | 'topPriority' | 'elcr', number> &
+  Record<'icw4Follows' | 'single' | 'autoEoi' | 'rotateInAutoEoi' | 'specialMask', boolean> &
+  Record<'specialFullyNested' | 'readIsr' | 'poll', boolean>;
 
 /** One counter of an 8254, see chipset/pit8254. */
-export interface PitChannelRecord {
-  mode: number;
-  bcd: boolean;
-  access: number;
-  reload: number;
-  lowByte: number;
-  awaitsHighByte: boolean;
-  readsHighByte: boolean;
-  countLatched: boolean;
-  latchedCount: number;
-  statusLatched: boolean;
-  latchedStatus: number;
-  gate: boolean;
+export type PitChannelRecord = {
   phase: 'idle' | 'armed' | 'counting';
-  period: number;
-  elapsed: number;
-  since: number;
-  running: boolean;
-}
+} & Record<'mode' | 'access' | 'reload' | 'lowByte' | 'latchedCount' | 'latchedStatus', number> &
+  Record<'period' | 'elapsed' | 'since', number> &
+  Record<'bcd' | 'awaitsHighByte' | 'readsHighByte' | 'countLatched', boolean> &
+  Record<'statusLatched' | 'gate' | 'running', boolean>;
 
 /** The chips that an engine may have itself, as the machine's own devices save them. */
 export interface ChipRecords {

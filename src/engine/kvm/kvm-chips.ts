@@ -13,53 +13,40 @@ const CASCADE = 1 << 2;
 const TIMER = 1 << 0;
 const expects = ['mask', 'icw2', 'icw3', 'icw4'] as const;
 
+/** Fields of a record, and what the kernel calls them. */
+const picNumbers = {
+  ...{ lines: 'last_irr', irr: 'irr', isr: 'isr', imr: 'imr', elcr: 'elcr' },
+  ...{ vectorBase: 'irq_base', topPriority: 'priority_add' },
+} as const;
+const picFlags = {
+  ...{ icw4Follows: 'init4', autoEoi: 'auto_eoi', rotateInAutoEoi: 'rotate_on_auto_eoi' },
+  ...{ specialMask: 'special_mask', specialFullyNested: 'special_fully_nested_mode' },
+  ...{ readIsr: 'read_reg_select', poll: 'poll' },
+} as const;
+const picFields = Object.entries({ ...picNumbers, ...picFlags }) as [
+  keyof PicRecord,
+  keyof typeof r.pic,
+][];
+
 export function picFromKvm(view: DataView): PicRecord {
   const byte = (field: keyof typeof r.pic) => view.getUint8(r.irqchip.chip + r.pic[field]);
-  const flag = (field: keyof typeof r.pic) => byte(field) !== 0;
-  return {
-    lines: byte('last_irr'),
-    irr: byte('irr'),
-    isr: byte('isr'),
-    imr: byte('imr'),
-    vectorBase: byte('irq_base'),
-    topPriority: byte('priority_add') & 7,
-    expects: expects[byte('init_state') & 3]!,
-    icw4Follows: flag('init4'),
-    single: false,
-    autoEoi: flag('auto_eoi'),
-    rotateInAutoEoi: flag('rotate_on_auto_eoi'),
-    specialMask: flag('special_mask'),
-    specialFullyNested: flag('special_fully_nested_mode'),
-    readIsr: flag('read_reg_select'),
-    poll: flag('poll'),
-    elcr: byte('elcr'),
-  };
+  const fields = picFields.map(([ours, theirs]) => {
+    const value = byte(theirs);
+    return [ours, ours in picFlags ? value !== 0 : value];
+  });
+  const more = { expects: expects[byte('init_state') & 3]!, single: false };
+  return { ...(Object.fromEntries(fields) as PicRecord), ...more };
 }
 
 export function picToKvm(view: DataView, chip: 0 | 1, pic: PicRecord): void {
+  const put = (field: keyof typeof r.pic, value: number) =>
+    view.setUint8(r.irqchip.chip + r.pic[field], value);
   view.setUint32(r.irqchip.chip_id, chip, true);
-  const bytes: Record<keyof typeof r.pic, number | boolean> = {
-    // The kernel pulses these; a level left on one would hide the next edge.
-    last_irr: chip === 0 ? pic.lines & ~(CASCADE | TIMER) : pic.lines,
-    irr: pic.irr,
-    imr: pic.imr,
-    isr: pic.isr,
-    priority_add: pic.topPriority,
-    irq_base: pic.vectorBase,
-    read_reg_select: pic.readIsr,
-    poll: pic.poll,
-    special_mask: pic.specialMask,
-    init_state: expects.indexOf(pic.expects),
-    auto_eoi: pic.autoEoi,
-    rotate_on_auto_eoi: pic.rotateInAutoEoi,
-    special_fully_nested_mode: pic.specialFullyNested,
-    init4: pic.icw4Follows,
-    elcr: pic.elcr,
-    elcr_mask: ELCR_MASKS[chip]!,
-  };
-  for (const [field, value] of Object.entries(bytes)) {
-    view.setUint8(r.irqchip.chip + r.pic[field as keyof typeof r.pic], Number(value));
-  }
+  for (const [ours, theirs] of picFields) put(theirs, Number(pic[ours]));
+  put('init_state', expects.indexOf(pic.expects));
+  put('elcr_mask', ELCR_MASKS[chip]!);
+  // The kernel pulses these; a level left on one would hide the next edge.
+  if (chip === 0) put('last_irr', pic.lines & ~(CASCADE | TIMER));
 }
 
 /** `lines`: the levels that the machine has put on the inputs. */

@@ -58,6 +58,17 @@ class Block {
   }
 }
 
+/** What a vCPU's state is in: for people, structure, request. */
+const blocks = {
+  regs: ['the general registers', 'regs', 'REGS'],
+  sregs: ['the system registers', 'sregs', 'SREGS'],
+  xsave: ['the XSAVE area', 'xsave', 'XSAVE'],
+  xcrs: ['XCR0', 'xcrs', 'XCRS'],
+  debug: ['the debug registers', 'debugregs', 'DEBUGREGS'],
+  pending: ['pending events', 'vcpu_events', 'VCPU_EVENTS'],
+  mp: ['the activity', 'mp_state', 'MP_STATE'],
+} as const;
+
 /** kvm_msrs. */
 class MsrList {
   readonly bytes: Uint8Array;
@@ -87,13 +98,7 @@ class MsrList {
 
 /** The state of a vCPU between two instructions as records, and back. */
 export class KvmVcpuState {
-  private readonly regs: Block;
-  private readonly sregs: Block;
-  private readonly xsave: Block;
-  private readonly xcrs: Block;
-  private readonly debug: Block;
-  private readonly pending: Block;
-  private readonly mp: Block;
+  private readonly block: Readonly<Record<keyof typeof blocks, Block>>;
   /** Those of {@link recordMsrs} that this host has, once that is known. */
   private readonly readable = [...recordMsrs];
 
@@ -105,27 +110,24 @@ export class KvmVcpuState {
     /** The kernel has the local APIC, and so knows of halted vCPUs. */
     private readonly apic: boolean,
   ) {
-    const { ioctl, sizeOf } = r;
-    const block = (what: string, sizeBytes: number, get: number, set: number) =>
-      new Block(c, fd, what, sizeBytes, get, set);
-    this.regs = block('the general registers', sizeOf.regs, ioctl.GET_REGS, ioctl.SET_REGS);
-    this.sregs = block('the system registers', sizeOf.sregs, ioctl.GET_SREGS, ioctl.SET_SREGS);
-    this.xsave = block('the XSAVE area', sizeOf.xsave, ioctl.GET_XSAVE, ioctl.SET_XSAVE);
-    this.xcrs = block('XCR0', sizeOf.xcrs, ioctl.GET_XCRS, ioctl.SET_XCRS);
-    this.debug = block(
-      'the debug registers',
-      sizeOf.debugregs,
-      ioctl.GET_DEBUGREGS,
-      ioctl.SET_DEBUGREGS,
-    );
-    const { GET_VCPU_EVENTS, SET_VCPU_EVENTS } = ioctl;
-    this.pending = block('pending events', sizeOf.vcpu_events, GET_VCPU_EVENTS, SET_VCPU_EVENTS);
-    this.mp = block('the activity', sizeOf.mp_state, ioctl.GET_MP_STATE, ioctl.SET_MP_STATE);
+    this.block = Object.fromEntries(
+      Object.entries(blocks).map(([name, [what, size, request]]) => [
+        name,
+        new Block(
+          c,
+          fd,
+          what,
+          r.sizeOf[size],
+          r.ioctl[`GET_${request}`],
+          r.ioctl[`SET_${request}`],
+        ),
+      ]),
+    ) as Record<keyof typeof blocks, Block>;
   }
 
   /** `activity` and `nmiPending` of a kernel without a local APIC are its user's to say. */
   read(): VcpuRecord {
-    const general = this.regs.get();
+    const general = this.block.regs.get();
     const gpr = Array.from({ length: 16 }, (_, i) => general.getBigUint64(gprAt(i), true));
     return {
       registers: {
@@ -144,21 +146,21 @@ export class KvmVcpuState {
   write(record: VcpuRecord): void {
     const { registers } = record;
     registers.gpr.forEach((value, i) => {
-      this.regs.view.setBigUint64(gprAt(i), value, true);
+      this.block.regs.view.setBigUint64(gprAt(i), value, true);
     });
-    this.regs.view.setBigUint64(r.regs.rip, registers.rip, true);
-    this.regs.view.setBigUint64(r.regs.rflags, registers.rflags, true);
+    this.block.regs.view.setBigUint64(r.regs.rip, registers.rip, true);
+    this.block.regs.view.setBigUint64(r.regs.rflags, registers.rflags, true);
     this.writeSystem(record.system);
-    this.regs.set();
+    this.block.regs.set();
     this.writeXsave(record.xsave);
     this.writeMsrs(record.msrs);
     this.writeEvents(record.events);
   }
 
   private readSystem(): SystemRegisters {
-    const view = this.sregs.get();
-    const debug = this.debug.get();
-    const xcrs = this.xcrs.get();
+    const view = this.block.sregs.get();
+    const debug = this.block.debug.get();
+    const xcrs = this.block.xcrs.get();
     const word = (at: number) => view.getBigUint64(at, true);
     const table = (at: number) => ({
       base: word(at + r.dtable.base),
@@ -183,7 +185,7 @@ export class KvmVcpuState {
 
   private writeSystem(system: SystemRegisters): void {
     // The base of the APIC and what the record does not know stay.
-    const view = this.sregs.get();
+    const view = this.block.sregs.get();
     const word = (at: number, value: bigint) => view.setBigUint64(at, value, true);
     system.segments.forEach((segment, i) => {
       writeSegment(view, r.sregs.segments[i]!, segment);
@@ -199,27 +201,27 @@ export class KvmVcpuState {
       word(r.sregs[name], system[name]);
     }
     for (let i = 0; i < 4; i++) word(r.sregs.interrupt_bitmap + 8 * i, 0n);
-    this.sregs.set();
-    const xcrs = this.xcrs.get();
+    this.block.sregs.set();
+    const xcrs = this.block.xcrs.get();
     if (xcrs.getUint32(r.xcrs.nr_xcrs, true) > 0 || system.xcr0 !== 1n) {
       xcrs.setUint32(r.xcrs.nr_xcrs, 1, true);
       xcrs.setUint32(r.xcrs.xcr, 0, true);
       xcrs.setBigUint64(r.xcrs.value, system.xcr0, true);
-      this.xcrs.set();
+      this.block.xcrs.set();
     }
-    const debug = this.debug.get();
+    const debug = this.block.debug.get();
     system.dr.forEach((value, i) => {
       debug.setBigUint64(r.debugregs.db + 8 * i, value, true);
     });
     debug.setBigUint64(r.debugregs.dr6, system.dr6, true);
     debug.setBigUint64(r.debugregs.dr7, system.dr7, true);
-    this.debug.set();
+    this.block.debug.set();
   }
 
   /** x87 and SSE are always marked as there: the kernel fills in what they are initially. */
   private readXsave(): Uint8Array {
-    this.xsave.get();
-    const area = this.xsave.bytes.slice(0, this.xsaveBytes);
+    this.block.xsave.get();
+    const area = this.block.xsave.bytes.slice(0, this.xsaveBytes);
     const view = new DataView(area.buffer);
     view.setUint32(28, 0xffff, true);
     const features = view.getBigUint64(LEGACY_BYTES, true) | X87_AND_SSE;
@@ -235,12 +237,12 @@ export class KvmVcpuState {
         `xsave: found ${found}, wanted at most ${this.xsaveBytes}`,
       );
     }
-    const { bytes, view } = this.xsave;
+    const { bytes, view } = this.block.xsave;
     bytes.fill(0);
     bytes.set(area);
     bytes.fill(0, FCS_AND_ON, LEGACY_BYTES);
     view.setUint32(24, view.getUint32(24, true) & 0xffff, true);
-    this.xsave.set();
+    this.block.xsave.set();
   }
 
   /** All in one request, which ends at the first that this host does not have. */
@@ -316,7 +318,7 @@ export class KvmVcpuState {
 
   private readEvents(): PendingEvents {
     const { exception, interrupt, nmi } = r.events;
-    const view = this.pending.get();
+    const view = this.block.pending.get();
     const flag = (at: number) => view.getUint8(at) !== 0;
     const shadow = view.getUint8(interrupt.shadow);
     const thrown = flag(exception.injected) || flag(exception.pending);
@@ -332,7 +334,8 @@ export class KvmVcpuState {
         hasError,
         error: hasError ? view.getUint32(exception.error_code, true) : 0,
         kind: external ? software : thrown && isTrap ? kind.trap : kind.fault,
-        address: thrown && vector === 14 ? this.sregs.view.getBigUint64(r.sregs.cr2, true) : 0n,
+        address:
+          thrown && vector === 14 ? this.block.sregs.view.getBigUint64(r.sregs.cr2, true) : 0n,
       },
       delivering: -1,
       shadow: (shadow & r.shadowBit.STI) !== 0,
@@ -345,7 +348,7 @@ export class KvmVcpuState {
   }
 
   private readActivity(): number {
-    switch (this.mp.get().getUint32(0, true)) {
+    switch (this.block.mp.get().getUint32(0, true)) {
       case r.mpState.RUNNABLE:
         return activity.running;
       case r.mpState.HALTED:
@@ -356,7 +359,7 @@ export class KvmVcpuState {
   }
 
   private writeEvents(events: PendingEvents): void {
-    const { bytes, view } = this.pending;
+    const { bytes, view } = this.block.pending;
     const { exception, interrupt, nmi } = r.events;
     bytes.fill(0);
     const one = events.exception;
@@ -379,7 +382,7 @@ export class KvmVcpuState {
     view.setUint8(nmi.pending, events.nmiPending ? 1 : 0);
     view.setUint8(nmi.masked, events.nmiBlocked ? 1 : 0);
     view.setUint32(r.events.flags, r.eventsValid.NMI_PENDING | r.eventsValid.SHADOW, true);
-    this.pending.set();
+    this.block.pending.set();
     if (this.apic) this.writeActivity(events.activity);
   }
 
@@ -392,23 +395,23 @@ export class KvmVcpuState {
         : value === activity.waitForSipi
           ? UNINITIALIZED
           : RUNNABLE;
-    this.mp.view.setUint32(0, state, true);
-    this.mp.set();
+    this.block.mp.view.setUint32(0, state, true);
+    this.block.mp.set();
   }
 
   /** The kernel takes CR2 with the other system registers only. */
   private setCr2(address: bigint): void {
-    this.sregs.get().setBigUint64(r.sregs.cr2, address, true);
-    this.sregs.set();
+    this.block.sregs.get().setBigUint64(r.sregs.cr2, address, true);
+    this.block.sregs.set();
   }
 
   getApicBase(): bigint {
-    return this.sregs.get().getBigUint64(r.sregs.apic_base, true);
+    return this.block.sregs.get().getBigUint64(r.sregs.apic_base, true);
   }
 
   setApicBase(base: bigint): void {
-    this.sregs.get().setBigUint64(r.sregs.apic_base, base, true);
-    this.sregs.set();
+    this.block.sregs.get().setBigUint64(r.sregs.apic_base, base, true);
+    this.block.sregs.set();
   }
 }
 
@@ -426,16 +429,30 @@ function gprAt(index: number): number {
   return index < 8 ? r.regs.gpr[index]! : r.regs.r8 + (index - 8) * 8;
 }
 
+/** Fields of a kvm_segment that are bits of a record's attributes. */
+const attributeBits = [
+  ...([
+    ['type', 0, 0xf],
+    ['s', 4, 1],
+    ['dpl', 5, 3],
+    ['present', 7, 1],
+  ] as const),
+  ...([
+    ['avl', 12, 1],
+    ['l', 13, 1],
+    ['db', 14, 1],
+    ['g', 15, 1],
+  ] as const),
+];
+
 function readSegment(view: DataView, at: number): Segment {
   const s = r.segment;
-  const bit = (offset: number, shift: number) => (view.getUint8(at + offset) & 1) << shift;
   return {
     selector: view.getUint16(at + s.selector, true),
-    attributes:
-      (view.getUint8(at + s.type) & 0xf) |
-      ((view.getUint8(at + s.dpl) & 3) << 5) |
-      (bit(s.s, 4) | bit(s.present, 7) | bit(s.avl, 12) | bit(s.l, 13) | bit(s.db, 14)) |
-      bit(s.g, 15),
+    attributes: attributeBits.reduce(
+      (sum, [field, shift, mask]) => sum | ((view.getUint8(at + s[field]) & mask) << shift),
+      0,
+    ),
     unusable: view.getUint8(at + s.unusable) !== 0,
     limit: view.getUint32(at + s.limit, true),
     base: view.getBigUint64(at + s.base, true),
@@ -444,21 +461,11 @@ function readSegment(view: DataView, at: number): Segment {
 
 function writeSegment(view: DataView, at: number, segment: Segment): void {
   const s = r.segment;
-  const { attributes } = segment;
   view.setBigUint64(at + s.base, segment.base, true);
   view.setUint32(at + s.limit, segment.limit, true);
   view.setUint16(at + s.selector, segment.selector, true);
-  view.setUint8(at + s.type, attributes & 0xf);
-  view.setUint8(at + s.dpl, (attributes >> 5) & 3);
-  for (const [offset, shift] of [
-    [s.s, 4],
-    [s.present, 7],
-    [s.avl, 12],
-    [s.l, 13],
-    [s.db, 14],
-    [s.g, 15],
-  ] as const) {
-    view.setUint8(at + offset, (attributes >> shift) & 1);
-  }
   view.setUint8(at + s.unusable, segment.unusable ? 1 : 0);
+  for (const [field, shift, mask] of attributeBits) {
+    view.setUint8(at + s[field], (segment.attributes >> shift) & mask);
+  }
 }
