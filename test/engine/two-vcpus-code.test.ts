@@ -24,7 +24,7 @@ const TURN = 0x20_0000;
 const WRONG = 0x20_0040;
 const DONE = 0x20_0080;
 const SEEN = 0x20_00c0;
-const ROUNDS = 2000;
+const ROUNDS = 400;
 /** Calls of the function after each change: enough to be translated between changes. */
 const CALLS = 20;
 const JNE = CC.ne;
