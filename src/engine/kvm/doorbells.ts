@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Doorbell } from '../engine.js';
+import { checked, structure } from './arguments.js';
 import { atExit } from './at-exit.js';
-import { checked } from './ioctl-error.js';
 import { EFD_CLOEXEC, EFD_NONBLOCK, type Libc } from './libc.js';
 import * as r from './registers.js';
 import { whenChanged } from './wait-async.js';
@@ -93,24 +93,20 @@ export class KvmDoorbells {
   private watch(bell: number): number {
     const { c } = this;
     const fd = checked(c.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), 'an eventfd');
-    const event = new Uint8Array(r.EPOLL_EVENT_BYTES);
-    const view = new DataView(event.buffer);
-    view.setUint32(r.epollEvent.events, r.epollEvent.IN | r.epollEvent.EDGE, true);
-    view.setUint32(r.epollEvent.data, bell, true);
-    checked(c.epollControl(this.epoll, r.epollEvent.ADD, fd, event), 'an eventfd');
+    const { events, data, IN, EDGE, ADD } = r.epollEvent;
+    const event = structure(r.EPOLL_EVENT_BYTES, events, IN | EDGE, data, bell);
+    checked(c.epollControl(this.epoll, ADD, fd, event), 'an eventfd');
     return fd;
   }
 
   private assign({ space, address, size, value }: Doorbell, fd: number, flags: number): void {
-    const bell = new Uint8Array(r.sizeOf.ioeventfd);
-    const view = new DataView(bell.buffer);
-    const { DATAMATCH, PIO } = r.ioeventfd;
+    const { DATAMATCH, PIO, datamatch, addr, len, fd: fdAt, flags: flagsAt } = r.ioeventfd;
     const kind = (space === 'port' ? PIO : 0) | (value === undefined ? 0 : DATAMATCH);
-    view.setBigUint64(r.ioeventfd.datamatch, BigInt(value ?? 0), true);
-    view.setBigUint64(r.ioeventfd.addr, BigInt(address), true);
-    view.setUint32(r.ioeventfd.len, size, true);
-    view.setInt32(r.ioeventfd.fd, fd, true);
-    view.setUint32(r.ioeventfd.flags, flags | kind, true);
+    const bell = structure(
+      r.sizeOf.ioeventfd,
+      ...[datamatch, BigInt(value ?? 0), addr, BigInt(address), len, size, fdAt, fd],
+      ...[flagsAt, flags | kind],
+    );
     const place = `${space} 0x${address.toString(16)}`;
     checked(this.c.ioctl(this.vmFd, r.ioctl.IOEVENTFD, bell), `a doorbell at ${place}`);
   }

@@ -1,5 +1,5 @@
 import { ANY_SUBLEAF, type CpuidEntry, LEAF1_ECX, LEAF1_EDX } from '../../cpu/state/cpuid.js';
-import { checked } from './ioctl-error.js';
+import { checked, structure } from './arguments.js';
 import type { Libc } from './libc.js';
 import { cpuidEntry as at, ioctl, sizeOf } from './registers.js';
 
@@ -59,27 +59,20 @@ export function encodeKvmCpuid(
   apic: boolean,
 ): Uint8Array {
   const list = new Uint8Array(sizeOf.cpuid2 + table.length * sizeOf.cpuid_entry2);
-  const view = new DataView(list.buffer);
-  view.setUint32(0, table.length, true);
+  list.set(structure(sizeOf.cpuid2, 0, table.length));
   table.forEach((entry, i) => {
-    let { ebx, ecx, edx } = entry;
-    if (entry.leaf === FEATURES) {
-      ebx = (ebx & 0xff_ffff) | (index << 24);
-      if (!apic) ecx &= ~(LEAF1_ECX.X2APIC | LEAF1_ECX.TSC_DEADLINE);
-    }
-    if (entry.leaf === TOPOLOGY) edx = index;
-    const words: [number, number][] = [
-      [at.function, entry.leaf],
-      [at.index, entry.subleaf === ANY_SUBLEAF ? 0 : entry.subleaf],
-      [at.flags, entry.subleaf === ANY_SUBLEAF ? 0 : at.SIGNIFICANT_INDEX],
-      [at.eax, entry.eax],
-      [at.ebx, ebx],
-      [at.ecx, ecx],
-      [at.edx, edx],
-    ];
-    for (const [offset, value] of words) {
-      view.setUint32(sizeOf.cpuid2 + i * sizeOf.cpuid_entry2 + offset, value, true);
-    }
+    const { leaf, subleaf } = entry;
+    const apicId = leaf === FEATURES ? index << 24 : 0;
+    const needsApic = leaf === FEATURES && !apic ? LEAF1_ECX.X2APIC | LEAF1_ECX.TSC_DEADLINE : 0;
+    const indexed = subleaf !== ANY_SUBLEAF;
+    const words = structure(
+      sizeOf.cpuid_entry2,
+      ...[at.function, leaf, at.index, indexed ? subleaf : 0],
+      ...[at.flags, indexed ? at.SIGNIFICANT_INDEX : 0, at.eax, entry.eax],
+      ...[at.ebx, entry.ebx | apicId, at.ecx, entry.ecx & ~needsApic],
+      ...[at.edx, leaf === TOPOLOGY ? index : entry.edx],
+    );
+    list.set(words, sizeOf.cpuid2 + i * sizeOf.cpuid_entry2);
   });
   return list;
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:buffer';
 import type { CpuidEntry } from '../../cpu/state/cpuid.js';
 import { type Engine, EngineError, type Vm, type VmOptions } from '../engine.js';
-import { checked } from './ioctl-error.js';
+import { checked } from './arguments.js';
 import { supportedCpuid } from './kvm-cpuid.js';
 import { KvmVm } from './kvm-vm.js';
 import { type Libc, libc } from './libc.js';

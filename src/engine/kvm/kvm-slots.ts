@@ -1,6 +1,6 @@
 import { flatten, type Mapping } from '../../memory/layers.js';
 import { type MemorySlot, PAGE_BYTES } from '../../memory/slot.js';
-import { checked } from './ioctl-error.js';
+import { checked, structure } from './arguments.js';
 import { addressOf, type Libc } from './libc.js';
 import * as r from './registers.js';
 
@@ -24,8 +24,6 @@ export class KvmSlots {
   private readonly numbers: number[] = [];
   private readonly writtenByHost = new Map<number, Set<number>>();
   private a20 = true;
-  private readonly region = new Uint8Array(r.sizeOf.userspace_memory_region);
-  private readonly view = new DataView(this.region.buffer);
 
   constructor(
     private readonly c: Libc,
@@ -70,10 +68,8 @@ export class KvmSlots {
   private addDirty({ number, owner, mapping }: KernelSlot, pages: Set<number>): void {
     const count = mapping.sizeBytes / PAGE_BYTES;
     const bitmap = new Uint8Array(Math.ceil(count / 64) * 8);
-    const log = new Uint8Array(r.sizeOf.dirty_log);
-    const view = new DataView(log.buffer);
-    view.setUint32(r.dirtyLog.slot, number, true);
-    view.setBigUint64(r.dirtyLog.dirty_bitmap, addressOf(bitmap), true);
+    const { slot, dirty_bitmap } = r.dirtyLog;
+    const log = structure(r.sizeOf.dirty_log, slot, number, dirty_bitmap, addressOf(bitmap));
     checked(this.c.ioctl(this.fd, r.ioctl.GET_DIRTY_LOG, log), 'the log of dirty pages');
     const first = (mapping.place! - owner.place) / PAGE_BYTES;
     bitmap.forEach((byte, i) => {
@@ -128,13 +124,13 @@ export class KvmSlots {
   }
 
   private tell(number: number, { gpa, place }: Mapping, sizeBytes: number, flags: number): void {
-    const { view } = this;
-    view.setUint32(r.memory.slot, number, true);
-    view.setUint32(r.memory.flags, sizeBytes === 0 ? 0 : flags, true);
-    view.setBigUint64(r.memory.guest_phys_addr, BigInt(gpa), true);
-    view.setBigUint64(r.memory.memory_size, BigInt(sizeBytes), true);
-    view.setBigUint64(r.memory.userspace_addr, this.address + BigInt(place!), true);
-    const answer = this.c.ioctl(this.fd, r.ioctl.SET_USER_MEMORY_REGION, this.region);
+    const { slot, flags: flagsAt, guest_phys_addr, memory_size, userspace_addr } = r.memory;
+    const region = structure(
+      r.sizeOf.userspace_memory_region,
+      ...[slot, number, flagsAt, sizeBytes === 0 ? 0 : flags, guest_phys_addr, BigInt(gpa)],
+      ...[memory_size, BigInt(sizeBytes), userspace_addr, this.address + BigInt(place!)],
+    );
+    const answer = this.c.ioctl(this.fd, r.ioctl.SET_USER_MEMORY_REGION, region);
     checked(answer, `memory at 0x${gpa.toString(16)}, ${sizeBytes} bytes`);
   }
 }

@@ -2,8 +2,8 @@ import { ANY_SUBLEAF, type CpuidEntry } from '../../cpu/state/cpuid.js';
 import type { Exit, Vcpu, VcpuThread } from '../engine.js';
 import type { LocalApicRecord, VcpuRecord } from '../records.js';
 import { resetRecord } from '../reset-record.js';
+import { checked, structure } from './arguments.js';
 import { CoalescedRing } from './coalesced-ring.js';
-import { checked } from './ioctl-error.js';
 import { encodeKvmCpuid } from './kvm-cpuid.js';
 import { decodeExit } from './kvm-exit.js';
 import { lapicFromKvm, lapicToKvm, withTimerOf } from './kvm-lapic.js';
@@ -43,7 +43,6 @@ export class KvmVcpu implements Vcpu {
   private halted = false;
   private interruptWaiting = false;
   private nmiWaiting = false;
-  private readonly interrupt = new Uint8Array(r.sizeOf.interrupt);
   /** When the APIC's timer fires, for TSC deadlines: only right once the TSC is. */
   private timerNs = -1;
   private frozen: { tsc: bigint; apic: LocalApicRecord } | undefined;
@@ -140,9 +139,8 @@ export class KvmVcpu implements Vcpu {
       return;
     }
     this.halted = false;
-    new DataView(this.interrupt.buffer).setUint32(0, vector, true);
-    const { libc: c } = this.vm.engine;
-    checked(c.ioctl(this.fd, r.ioctl.INTERRUPT, this.interrupt), 'an interrupt');
+    const interrupt = structure(r.sizeOf.interrupt, 0, vector);
+    checked(this.vm.engine.libc.ioctl(this.fd, r.ioctl.INTERRUPT, interrupt), 'an interrupt');
     view.setUint8(r.run.ready_for_interrupt_injection, 0);
     view.setUint8(r.run.request_interrupt_window, 1);
   }

@@ -12,8 +12,8 @@ import {
   type VmOptions,
 } from '../engine.js';
 import type { ChipRecords, IoApicRecord } from '../records.js';
+import { checked, structure } from './arguments.js';
 import { KvmDoorbells } from './doorbells.js';
-import { checked } from './ioctl-error.js';
 import {
   ioApicFromKvm,
   ioApicToKvm,
@@ -55,9 +55,6 @@ export class KvmVm implements Vm {
   private readonly vcpus: KvmVcpu[] = [];
   /** Levels that the machine has put on inputs of the IOAPIC. */
   private lines = 0;
-  private readonly line = new Uint8Array(r.sizeOf.irq_level);
-  private readonly lineView = new DataView(this.line.buffer);
-  private readonly irqchip = new Uint8Array(r.sizeOf.irqchip);
   /** The timer as it was when the guest's time was stopped. */
   private frozenPit: { bytes: Uint8Array; nowNs: bigint } | undefined;
   private doorbells: KvmDoorbells | undefined;
@@ -113,8 +110,7 @@ export class KvmVm implements Vm {
 
   private placeKernelPages(): void {
     const { libc: c } = this.engine;
-    const at = new Uint8Array(8);
-    new DataView(at.buffer).setBigUint64(0, IDENTITY_MAP_ADDRESS, true);
+    const at = structure(8, 0, IDENTITY_MAP_ADDRESS);
     checked(c.ioctl(this.fd, r.ioctl.SET_IDENTITY_MAP_ADDR, at), 'a page for real mode');
     checked(c.ioctlNumber(this.fd, r.ioctl.SET_TSS_ADDR, TSS_ADDRESS), 'pages for real mode');
   }
@@ -161,11 +157,10 @@ export class KvmVm implements Vm {
   private createChips(): void {
     const { libc: c } = this.engine;
     checked(c.ioctlNumber(this.fd, r.ioctl.CREATE_IRQCHIP, 0), 'interrupt controllers');
-    const config = new Uint8Array(r.sizeOf.pit_config);
-    new DataView(config.buffer).setUint32(0, r.pit.SPEAKER_DUMMY, true);
+    const config = structure(r.sizeOf.pit_config, 0, r.pit.SPEAKER_DUMMY);
     checked(c.ioctl(this.fd, r.ioctl.CREATE_PIT2, config), 'a timer');
     // Ticks that a guest was too late for are lost, as they are with our own 8254.
-    const lost = new Uint8Array(r.sizeOf.reinject_control);
+    const lost = structure(r.sizeOf.reinject_control);
     checked(c.ioctl(this.fd, r.ioctl.REINJECT_CONTROL, lost), 'a timer');
     this.setRouting();
   }
@@ -175,40 +170,27 @@ export class KvmVm implements Vm {
 
   /** Which inputs lead where: the timer to 0 of the 8259 and 2 of the IOAPIC, the others alike to both. */
   private setRouting(): void {
-    const pins: [gsi: number, chip: number, pin: number][] = [];
+    const { gsi: gsiAt, type, irqchip, pin: pinAt, msi, TYPE_IRQCHIP, TYPE_MSI } = r.routing;
+    const entry = (gsi: number, kind: number, ...fields: number[]) =>
+      structure(r.sizeOf.irq_routing_entry, gsiAt, gsi, type, kind, ...fields);
+    const chip = (gsi: number, which: number, pin: number) =>
+      entry(gsi, TYPE_IRQCHIP, irqchip, which, pinAt, pin);
+    const entries: Uint8Array[] = [];
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
-      if (pin !== 0) pins.push([pin === TIMER_PIN ? 0 : pin, r.irqchip.IOAPIC, pin]);
-      if (pin < ISA_IRQS && pin !== CASCADE) pins.push([pin, pin >> 3, pin & 7]);
+      if (pin !== 0) entries.push(chip(pin === TIMER_PIN ? 0 : pin, r.irqchip.IOAPIC, pin));
+      if (pin < ISA_IRQS && pin !== CASCADE) entries.push(chip(pin, pin >> 3, pin & 7));
     }
-    const count = pins.length + this.messages.size;
-    const table = new Uint8Array(r.sizeOf.irq_routing + count * r.sizeOf.irq_routing_entry);
-    const view = new DataView(table.buffer);
-    view.setUint32(r.routing.nr, count, true);
-    let at = r.sizeOf.irq_routing;
-    const entry = (
-      gsi: number,
-      type: number,
-      words: readonly [offset: number, value: number][],
-    ) => {
-      view.setUint32(at + r.routing.gsi, gsi, true);
-      view.setUint32(at + r.routing.type, type, true);
-      for (const [offset, value] of words) view.setUint32(at + offset, value, true);
-      at += r.sizeOf.irq_routing_entry;
-    };
-    for (const [gsi, chip, pin] of pins) {
-      entry(gsi, r.routing.TYPE_IRQCHIP, [
-        [r.routing.irqchip, chip],
-        [r.routing.pin, pin],
-      ]);
-    }
-    const { msi } = r.routing;
     for (const [gsi, { address, data }] of this.messages) {
-      entry(gsi, r.routing.TYPE_MSI, [
-        [msi.address_lo, address],
-        [msi.address_hi, Math.floor(address / 2 ** 32)],
-        [msi.data, data],
-      ]);
+      const high = Math.floor(address / 2 ** 32);
+      const where = [msi.address_lo, address, msi.address_hi, high, msi.data, data];
+      entries.push(entry(gsi, TYPE_MSI, ...where));
     }
+    const head = structure(r.sizeOf.irq_routing, r.routing.nr, entries.length);
+    const table = new Uint8Array(head.length + entries.length * r.sizeOf.irq_routing_entry);
+    table.set(head);
+    entries.forEach((one, i) => {
+      table.set(one, head.length + i * one.length);
+    });
     checked(
       this.engine.libc.ioctl(this.fd, r.ioctl.SET_GSI_ROUTING, table),
       'the routing of interrupts',
@@ -221,9 +203,10 @@ export class KvmVm implements Vm {
       return;
     }
     this.lines = high ? this.lines | (1 << gsi) : this.lines & ~(1 << gsi);
-    this.lineView.setUint32(r.irqLevel.irq, gsi === TIMER_PIN ? 0 : gsi, true);
-    this.lineView.setUint32(r.irqLevel.level, high ? 1 : 0, true);
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.IRQ_LINE, this.line), 'an interrupt');
+    const { irq, level } = r.irqLevel;
+    const input = gsi === TIMER_PIN ? 0 : gsi;
+    const line = structure(r.sizeOf.irq_level, irq, input, level, high ? 1 : 0);
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.IRQ_LINE, line), 'an interrupt');
   }
 
   sendMsi(address: number, data: number): void {
@@ -231,11 +214,9 @@ export class KvmVm implements Vm {
       this.interrupts.sendMsi(address, data);
       return;
     }
-    const message = new Uint8Array(r.sizeOf.msi);
-    const view = new DataView(message.buffer);
-    view.setUint32(r.msi.address_lo, address, true);
-    view.setUint32(r.msi.address_hi, Math.floor(address / 2 ** 32), true);
-    view.setUint32(r.msi.data, data, true);
+    const { address_lo, address_hi, data: at } = r.msi;
+    const high = Math.floor(address / 2 ** 32);
+    const message = structure(r.sizeOf.msi, address_lo, address, address_hi, high, at, data);
     // 0 and an error for a message that nobody takes are the guest's business.
     this.engine.libc.ioctl(this.fd, r.ioctl.SIGNAL_MSI, message);
   }
@@ -243,11 +224,10 @@ export class KvmVm implements Vm {
   coalesce(space: 'port' | 'mmio', address: number, sizeBytes: number): void {
     const { COALESCED_PIO, COALESCED_MMIO } = this.engine.report.capabilities;
     if (!(space === 'port' ? COALESCED_PIO : COALESCED_MMIO)) return;
-    const zone = new Uint8Array(r.sizeOf.coalesced_mmio_zone);
-    const view = new DataView(zone.buffer);
-    view.setBigUint64(r.coalescedZone.addr, BigInt(address), true);
-    view.setUint32(r.coalescedZone.size, sizeBytes, true);
-    view.setUint32(r.coalescedZone.pio, space === 'port' ? 1 : 0, true);
+    const { addr, size, pio } = r.coalescedZone;
+    const isPort = space === 'port' ? 1 : 0;
+    const fields = [addr, BigInt(address), size, sizeBytes, pio, isPort];
+    const zone = structure(r.sizeOf.coalesced_mmio_zone, ...fields);
     const { libc: c } = this.engine;
     checked(c.ioctl(this.fd, r.ioctl.REGISTER_COALESCED_MMIO, zone), 'writes that are kept back');
   }
@@ -274,11 +254,8 @@ export class KvmVm implements Vm {
     this.setRouting();
     const fd = checked(c.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), 'an eventfd');
     const assign = (flags: number) => {
-      const line = new Uint8Array(r.sizeOf.irqfd);
-      const view = new DataView(line.buffer);
-      view.setUint32(r.irqfd.fd, fd, true);
-      view.setUint32(r.irqfd.gsi, gsi, true);
-      view.setUint32(r.irqfd.flags, flags, true);
+      const fields = [r.irqfd.fd, fd, r.irqfd.gsi, gsi, r.irqfd.flags, flags];
+      const line = structure(r.sizeOf.irqfd, ...fields);
       checked(c.ioctl(this.fd, r.ioctl.IRQFD, line), 'an interrupt by eventfd');
     };
     assign(0);
@@ -304,9 +281,7 @@ export class KvmVm implements Vm {
       return;
     }
     this.lines = record.lines;
-    this.irqchip.fill(0);
-    ioApicToKvm(new DataView(this.irqchip.buffer), record);
-    this.setIrqchip();
+    this.setIrqchip((view) => ioApicToKvm(view, record));
   }
 
   private getChips(): ChipRecords {
@@ -324,9 +299,7 @@ export class KvmVm implements Vm {
 
   private setChips({ pic, pit, ioApic }: ChipRecords): void {
     [pic.master, pic.slave].forEach((chip, i) => {
-      this.irqchip.fill(0);
-      picToKvm(new DataView(this.irqchip.buffer), i as 0 | 1, chip);
-      this.setIrqchip();
+      this.setIrqchip((view) => picToKvm(view, i as 0 | 1, chip));
     });
     this.setIoApic(ioApic);
     const timer = new Uint8Array(r.sizeOf.pit_state2);
@@ -362,17 +335,15 @@ export class KvmVm implements Vm {
   }
 
   private getIrqchip(chip: number): DataView {
-    const view = new DataView(this.irqchip.buffer);
-    this.irqchip.fill(0);
-    view.setUint32(r.irqchip.chip_id, chip, true);
-    const { libc: c } = this.engine;
-    checked(c.ioctl(this.fd, r.ioctl.GET_IRQCHIP, this.irqchip), 'an interrupt controller');
-    return view;
+    const state = structure(r.sizeOf.irqchip, r.irqchip.chip_id, chip);
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.GET_IRQCHIP, state), 'a controller’s state');
+    return new DataView(state.buffer);
   }
 
-  private setIrqchip(): void {
-    const { libc: c } = this.engine;
-    checked(c.ioctl(this.fd, r.ioctl.SET_IRQCHIP, this.irqchip), 'an interrupt controller');
+  private setIrqchip(fill: (view: DataView) => void): void {
+    const state = structure(r.sizeOf.irqchip);
+    fill(new DataView(state.buffer));
+    checked(this.engine.libc.ioctl(this.fd, r.ioctl.SET_IRQCHIP, state), 'a controller’s state');
   }
 
   /** Memory is unmapped once no vCPU's thread can touch it: nobody may use {@link memory} after. */

@@ -7,7 +7,7 @@ import {
   type VcpuRecord,
   XSAVE_BYTES,
 } from '../records.js';
-import { checked } from './ioctl-error.js';
+import { checked, structure } from './arguments.js';
 import { addressOf, type Libc } from './libc.js';
 import * as r from './registers.js';
 
@@ -231,11 +231,7 @@ export class KvmVcpuState {
 
   private writeXsave(area: Uint8Array): void {
     if (area.length > this.xsaveBytes) {
-      const found = `${area.length} bytes`;
-      throw new EngineError(
-        'bad-state',
-        `xsave: found ${found}, wanted at most ${this.xsaveBytes}`,
-      );
+      throw bad(`xsave: found ${area.length} bytes, wanted at most ${this.xsaveBytes}`);
     }
     const { bytes, view } = this.block.xsave;
     bytes.fill(0);
@@ -259,12 +255,7 @@ export class KvmVcpuState {
   private writeMsrs(msrs: readonly Msr[]): void {
     const values = new Map(recordMsrs.map((index) => [index, 0n]));
     for (const { index, value } of msrs) {
-      if (!values.has(index)) {
-        throw new EngineError(
-          'bad-state',
-          `msrs: found 0x${index.toString(16)}, which is not known`,
-        );
-      }
+      if (!values.has(index)) throw bad(`msrs: found ${hex(index)}, which is not known`);
       values.set(index, value);
     }
     this.setTsc(values.get(MSR_TSC)!);
@@ -275,11 +266,7 @@ export class KvmVcpuState {
       const refused = left[count];
       // What neither host nor guest ever used is no loss.
       if (refused !== undefined && !mayBeLost(refused)) {
-        const { index, value } = refused;
-        throw new EngineError(
-          'bad-state',
-          `msrs: 0x${index.toString(16)}: the host's KVM refused 0x${value.toString(16)}`,
-        );
+        throw bad(`msrs: ${hex(refused.index)}: the host's KVM refused ${hex(refused.value)}`);
       }
       left = left.slice(count + 1);
     }
@@ -302,12 +289,10 @@ export class KvmVcpuState {
   setTsc(value: bigint): void {
     const offset = new Uint8Array(8);
     const view = new DataView(offset.buffer);
-    const attribute = new Uint8Array(r.sizeOf.device_attr);
-    const attributeView = new DataView(attribute.buffer);
-    const { deviceAttr, ioctl } = r;
-    attributeView.setUint32(deviceAttr.group, deviceAttr.VCPU_TSC_CTRL, true);
-    attributeView.setBigUint64(deviceAttr.attr, BigInt(deviceAttr.VCPU_TSC_OFFSET), true);
-    attributeView.setBigUint64(deviceAttr.addr, addressOf(offset), true);
+    const { group, attr, addr, VCPU_TSC_CTRL, VCPU_TSC_OFFSET } = r.deviceAttr;
+    const fields = [group, VCPU_TSC_CTRL, attr, BigInt(VCPU_TSC_OFFSET), addr, addressOf(offset)];
+    const attribute = structure(r.sizeOf.device_attr, ...fields);
+    const { ioctl } = r;
     if (this.c.ioctl(this.fd, ioctl.GET_DEVICE_ATTR, attribute) === 0) {
       const change = value - (this.getMsr(MSR_TSC) ?? 0n);
       view.setBigUint64(0, BigInt.asUintN(64, view.getBigUint64(0, true) + change), true);
@@ -342,20 +327,9 @@ export class KvmVcpuState {
       shadowSs: (shadow & r.shadowBit.MOV_SS) !== 0,
       nmiPending: flag(nmi.pending) || flag(nmi.injected),
       nmiBlocked: flag(nmi.masked) && !flag(nmi.injected),
-      activity: this.apic ? this.readActivity() : activity.running,
+      activity: this.apic ? activityOf(this.block.mp.get().getUint32(0, true)) : activity.running,
       monitor: NOTHING_MONITORED,
     };
-  }
-
-  private readActivity(): number {
-    switch (this.block.mp.get().getUint32(0, true)) {
-      case r.mpState.RUNNABLE:
-        return activity.running;
-      case r.mpState.HALTED:
-        return activity.halted;
-      default:
-        return activity.waitForSipi;
-    }
   }
 
   private writeEvents(events: PendingEvents): void {
@@ -383,19 +357,8 @@ export class KvmVcpuState {
     view.setUint8(nmi.masked, events.nmiBlocked ? 1 : 0);
     view.setUint32(r.events.flags, r.eventsValid.NMI_PENDING | r.eventsValid.SHADOW, true);
     this.block.pending.set();
-    if (this.apic) this.writeActivity(events.activity);
-  }
-
-  /** MWAIT may end for any reason, so it does. A vCPU that is shut down is never entered. */
-  private writeActivity(value: number): void {
-    const { RUNNABLE, HALTED, UNINITIALIZED } = r.mpState;
-    const state =
-      value === activity.halted
-        ? HALTED
-        : value === activity.waitForSipi
-          ? UNINITIALIZED
-          : RUNNABLE;
-    this.block.mp.view.setUint32(0, state, true);
+    if (!this.apic) return;
+    this.block.mp.view.setUint32(0, mpStateOf(events.activity), true);
     this.block.mp.set();
   }
 
@@ -415,6 +378,20 @@ export class KvmVcpuState {
   }
 }
 
+function activityOf(state: number): number {
+  if (state === r.mpState.RUNNABLE) return activity.running;
+  return state === r.mpState.HALTED ? activity.halted : activity.waitForSipi;
+}
+
+/** MWAIT may end for any reason, so it does. A vCPU that is shut down is never entered. */
+function mpStateOf(value: number): number {
+  if (value === activity.halted) return r.mpState.HALTED;
+  return value === activity.waitForSipi ? r.mpState.UNINITIALIZED : r.mpState.RUNNABLE;
+}
+
+const bad = (message: string) => new EngineError('bad-state', message);
+const hex = (value: number | bigint) => `0x${value.toString(16)}`;
+
 /** IA32_FEATURE_CONTROL, locked and otherwise empty, is what there is without it. */
 function mayBeLost({ index, value }: Msr): boolean {
   return value === 0n || (index === MSR_FEATURE_CONTROL && value === 1n);
@@ -429,30 +406,21 @@ function gprAt(index: number): number {
   return index < 8 ? r.regs.gpr[index]! : r.regs.r8 + (index - 8) * 8;
 }
 
-/** Fields of a kvm_segment that are bits of a record's attributes. */
-const attributeBits = [
-  ...([
-    ['type', 0, 0xf],
-    ['s', 4, 1],
-    ['dpl', 5, 3],
-    ['present', 7, 1],
-  ] as const),
-  ...([
-    ['avl', 12, 1],
-    ['l', 13, 1],
-    ['db', 14, 1],
-    ['g', 15, 1],
-  ] as const),
-];
+/** Fields of a kvm_segment in a record's attributes: first bit, and all ones. */
+const attributeBits = {
+  ...{ type: [0, 0xf], s: [4, 1], dpl: [5, 3], present: [7, 1] },
+  ...{ avl: [12, 1], l: [13, 1], db: [14, 1], g: [15, 1] },
+};
+const attributeFields = Object.keys(attributeBits) as (keyof typeof attributeBits)[];
 
 function readSegment(view: DataView, at: number): Segment {
   const s = r.segment;
   return {
     selector: view.getUint16(at + s.selector, true),
-    attributes: attributeBits.reduce(
-      (sum, [field, shift, mask]) => sum | ((view.getUint8(at + s[field]) & mask) << shift),
-      0,
-    ),
+    attributes: attributeFields.reduce((sum, field) => {
+      const [shift, mask] = attributeBits[field] as [number, number];
+      return sum | ((view.getUint8(at + s[field]) & mask) << shift);
+    }, 0),
     unusable: view.getUint8(at + s.unusable) !== 0,
     limit: view.getUint32(at + s.limit, true),
     base: view.getBigUint64(at + s.base, true),
@@ -465,7 +433,8 @@ function writeSegment(view: DataView, at: number, segment: Segment): void {
   view.setUint32(at + s.limit, segment.limit, true);
   view.setUint16(at + s.selector, segment.selector, true);
   view.setUint8(at + s.unusable, segment.unusable ? 1 : 0);
-  for (const [field, shift, mask] of attributeBits) {
+  for (const field of attributeFields) {
+    const [shift, mask] = attributeBits[field] as [number, number];
     view.setUint8(at + s[field], (segment.attributes >> shift) & mask);
   }
 }
