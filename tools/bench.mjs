@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
+import { benchDisk } from '../bench/disk.mjs';
 import { figureTable } from '../bench/figures.mjs';
 import { benchGuest, guestFlags } from '../bench/guest.mjs';
 import { benchIdle } from '../bench/idle.mjs';
@@ -25,6 +26,7 @@ const benches = {
   build: benchInterpBuild,
   guest: benchGuest,
   kvm: benchKvm,
+  disk: benchDisk,
 };
 
 const flagTable = { ...guestFlags, json: { type: 'string' } };

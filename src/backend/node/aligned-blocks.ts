@@ -30,20 +30,23 @@ export class AlignedBlocks {
     });
   }
 
-  /** Answers how many bytes of `from` were written, of a file that has `fileBytes` now. */
-  write(offset: number, from: Uint8Array, fileBytes: number): Promise<number> {
+  /** Writes all of `from`; the file has `fileBytes` afterwards. */
+  write(offset: number, from: Uint8Array, fileBytes: number): Promise<void> {
     return this.inTurn(async () => {
-      const first = offset - (offset % blockBytes);
-      const span = this.span(offset, from.length);
-      const count = Math.min(from.length, first + span - offset);
-      const whole = offset === first && count === span;
-      if (!whole) this.buffer.fill(0, await this.move(read, first, span), span);
-      this.buffer.set(from.subarray(0, count), offset - first);
-      const put = await this.move(write, first, span);
-      // A last block that is written whole must not make the file longer than what was asked.
-      const end = Math.max(fileBytes, offset + count);
-      if (first + put > end) await promisify(ftruncate)(this.fd, end);
-      return Math.max(0, Math.min(put - (offset - first), count));
+      for (let done = 0; done < from.length; ) {
+        const at = offset + done;
+        const first = at - (at % blockBytes);
+        const span = this.span(at, from.length - done);
+        const count = Math.min(from.length - done, first + span - at);
+        const whole = at === first && count === span;
+        if (!whole) this.buffer.fill(0, await this.move(read, first, span), span);
+        this.buffer.set(from.subarray(done, done + count), at - first);
+        const put = await this.move(write, first, span);
+        if (put < span) throw new Error(`${put} of ${span} bytes were written`);
+        // A last block is written whole, and must not make the file longer than what was asked.
+        if (first + span > fileBytes) await promisify(ftruncate)(this.fd, fileBytes);
+        done += count;
+      }
     });
   }
 

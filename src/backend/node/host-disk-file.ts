@@ -1,19 +1,10 @@
-import {
-  close,
-  constants,
-  fdatasync,
-  fstat,
-  ftruncate,
-  open,
-  read,
-  type Stats,
-  write,
-} from 'node:fs';
+import { close, constants, fdatasync, fstat, ftruncate, open, read, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { DiskError, type DiskErrorCode } from '../disk/disk.js';
 import type { DiskFile, OpenMode } from '../disk/disk-file.js';
 import { AlignedBlocks } from './aligned-blocks.js';
 import { fileCalls } from './file-calls.js';
+import { WriteQueue } from './write-queue.js';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -47,6 +38,7 @@ export class HostDiskFile implements DiskFile {
   /** A medium that once failed to flush may have dropped what it had: no flush succeeds any more. */
   private failedFlush: DiskError | undefined;
   private closed = false;
+  private readonly writes: WriteQueue;
 
   private constructor(
     readonly name: string,
@@ -54,7 +46,9 @@ export class HostDiskFile implements DiskFile {
     private readonly fd: number,
     private size: number,
     private readonly blocks: AlignedBlocks | undefined,
-  ) {}
+  ) {
+    this.writes = new WriteQueue(fd);
+  }
 
   static async open(name: string, mode: OpenMode, create = false): Promise<HostDiskFile> {
     const flags =
@@ -98,7 +92,7 @@ export class HostDiskFile implements DiskFile {
       while (done < into.length) {
         const piece = into.subarray(done);
         const got = await (this.blocks?.read(offset + done, piece) ??
-          transfer(read, this.fd, piece, offset + done));
+          readSome(this.fd, piece, offset + done));
         if (got === 0) break;
         done += got;
       }
@@ -107,16 +101,14 @@ export class HostDiskFile implements DiskFile {
   }
 
   async write(offset: number, from: Uint8Array): Promise<void> {
-    await this.attempt('write to it', async () => {
-      for (let done = 0; done < from.length; ) {
-        const piece = from.subarray(done);
-        const put = await (this.blocks?.write(offset + done, piece, this.size) ??
-          transfer(write, this.fd, piece, offset + done));
-        if (put === 0) throw new Error('nothing was written');
-        done += put;
-        this.size = Math.max(this.size, offset + done);
-      }
-    });
+    const { blocks, writes } = this;
+    const end = offset + from.length;
+    await this.attempt('write to it', () =>
+      blocks === undefined
+        ? writes.write(offset, from)
+        : blocks.write(offset, from, Math.max(this.size, end)),
+    );
+    this.size = Math.max(this.size, end);
   }
 
   async flush(): Promise<void> {
@@ -168,12 +160,10 @@ export class HostDiskFile implements DiskFile {
   }
 }
 
-type Call = typeof read | typeof write;
-
-/** One call of the host's, of which it may do a part. */
-function transfer(call: Call, fd: number, bytes: Uint8Array, at: number): Promise<number> {
+/** One call of the host's, which may read less than was asked for. */
+function readSome(fd: number, into: Uint8Array, at: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    (call as typeof read)(fd, bytes, 0, bytes.length, at, (error, count) => {
+    read(fd, into, 0, into.length, at, (error, count) => {
       if (error === null) resolve(count);
       else reject(error);
     });
