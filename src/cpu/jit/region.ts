@@ -57,6 +57,8 @@ export interface CodeView {
   wasRun(place: number): boolean;
   /** From now on stores to these bytes are noticed. */
   mark(place: number, length: number): void;
+  /** Regions end before such an instruction, whatever else it is. */
+  leaves?(entry: Entry): boolean;
 }
 
 /** A page that the region has code of. */
@@ -248,7 +250,7 @@ class Discovery {
       const next = flowOf(insn.entry);
       // A branch with operand size 16 cuts EIP.
       const cuts = next !== 'next' && next !== 'event' && insn.size === 16;
-      if (next === 'leave' || cuts) break;
+      if (next === 'leave' || cuts || code.leaves?.(insn.entry)) break;
       flow = next;
       insns.push(insn);
       starts.push(at + (place - first));
