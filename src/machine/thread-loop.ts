@@ -140,9 +140,10 @@ export class ThreadLoop implements Loop {
         return;
       }
     } else if (this.gathering) return;
-    // While vCPUs are gathered too: an instruction that was answered is to be complete.
-    this.go(seat);
+    // While vCPUs are gathered too: an instruction that was answered is to be complete, but no more.
+    if (this.hooks.wanted()) this.gather();
     if (this.gathering) seat.vcpu.requestPause();
+    this.go(seat);
   }
 
   private go(seat: Seat): void {

@@ -5,7 +5,9 @@ import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { MemoryDisk } from '#src/backend/disk/memory-disk.js';
+import type { Vcpu } from '#src/engine/engine.js';
 import { loadKvmEngine } from '#src/engine/kvm/kvm-engine.js';
+import type { KvmVm } from '#src/engine/kvm/kvm-vm.js';
 import { libc } from '#src/engine/kvm/libc.js';
 import { ioctl } from '#src/engine/kvm/registers.js';
 import type { MachineConfig } from '#src/machine/config.js';
@@ -145,6 +147,36 @@ test('a reset reaches a guest that never exits, and input one that halts', { ski
   machine.close();
 });
 
+test('what ends a run ends it there: nothing that the guest does after is seen', {
+  skip,
+}, async () => {
+  // mov al,0x10; out 0xf4,al; mov al,'B'; mov dx,0x402; 1: out dx,al; jmp 1b
+  const code = [0xb0, 0x10, 0xe6, 0xf4, 0xb0, 0x42, 0xba, 0x02, 0x04, 0xee, 0xeb, 0xfd];
+  const devices = [{ name: 'isa-debug-exit', options: { iobase: '0xf4', iosize: '0x04' } }];
+  const { machine, debugcon } = machineWith(code, { devices });
+  assert.deepEqual(await machine.run(), { kind: 'debug-exit', status: 0x21 });
+  assert.equal(debugcon.text, '');
+  machine.close();
+});
+
+test('an NMI reaches a guest that never exits', { skip, timeout: 20_000 }, async () => {
+  // xor ax,ax; mov ds,ax; mov word [8],0x20; mov word [10],0xf000; mov dx,0x402; mov al,'N'; jmp $
+  const code = [0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x08, 0x00, 0x20, 0x00, 0xc7, 0x06, 0x0a, 0x00];
+  code.push(0x00, 0xf0, 0xba, 0x02, 0x04, 0xb0, 0x4e, 0xeb, 0xfe);
+  // At F000:0020: out dx,al; jmp $
+  while (code.length < 0x20) code.push(0x90);
+  code.push(0xee, 0xeb, 0xfe);
+  const { machine, debugcon } = machineWith(code);
+  const run = machine.run();
+  await sleep(100);
+  (machine as unknown as { vcpus: Vcpu[] }).vcpus[0]!.nmi();
+  while (debugcon.text === '') await sleep(1);
+  machine.stop();
+  await run;
+  assert.equal(debugcon.text, 'N');
+  machine.close();
+});
+
 test('a triple fault is a crash with registers and code', { skip }, async () => {
   // lgdt and lidt of nothing; protected mode; mov ax,0xfff8; mov ds,ax
   const code = [0xfa, 0x2e, 0x0f, 0x01, 0x16, 0x80, 0x00, 0x2e, 0x0f, 0x01, 0x1e, 0x90, 0x00];
@@ -243,7 +275,7 @@ test('writes that may be late come in order, without an exit each', { skip }, ()
   rig.vm.close();
 });
 
-test('a doorbell rings without an exit, and an eventfd interrupts', {
+test('a doorbell rings without an exit', {
   skip,
   timeout: 20_000,
 }, async () => {
@@ -272,5 +304,30 @@ test('a doorbell rings without an exit, and an eventfd interrupts', {
     exit = vcpu.thread!.poll();
   }
   assert.ok(exit.kind === 'io' && exit.port === 0x90 && exit.data[0] === 101);
+  vm.close();
+});
+
+test('whoever writes to an eventfd interrupts the guest', { skip, timeout: 20_000 }, async () => {
+  // sti; 1: hlt; jmp 1b     vector 0x41 at 0x4000: out 0x91,al; jmp $
+  const rig = new EngineRig(loadKvmEngine(), [0xfb, 0xf4, 0xeb, 0xfd], { ownChips: true });
+  rig.ram.set([0x00, 0x40, 0, 0], 0x41 * 4);
+  rig.ram.set([0xe6, 0x91, 0xeb, 0xfe], 0x4000);
+  const { vcpu } = rig;
+  const apic = { ...vcpu.getLocalApic(), base: 0xfee0_0900n };
+  new DataView(apic.registers.buffer).setUint32(0xf0, 0x1ff, true);
+  vcpu.setLocalApic(apic);
+  const vm = rig.vm as KvmVm;
+  const line = vm.interruptFd(0xfee0_0000, 0x41);
+  vcpu.thread!.go();
+  await sleep(50);
+  assert.equal(vcpu.thread!.poll(), undefined);
+  libc().eventfdWrite(line.fd, 1);
+  let exit = vcpu.thread!.poll();
+  while (exit === undefined) {
+    await sleep(1);
+    exit = vcpu.thread!.poll();
+  }
+  assert.ok(exit.kind === 'io' && exit.port === 0x91, JSON.stringify(exit));
+  line.close();
   vm.close();
 });

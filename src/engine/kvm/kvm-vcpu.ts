@@ -14,6 +14,8 @@ import { activity, KvmVcpuState, xsaveBytesFor } from './vcpu-state.js';
 import { KvmThread } from './vcpu-thread.js';
 
 const APIC_PAGE = 0xfee0_0000;
+/** Delivery mode NMI. [SDM 3A 11.11.2] */
+const MSI_NMI = 4 << 8;
 const MSR_TSC = 0x10;
 const MSR_TSC_DEADLINE = 0x6e0;
 
@@ -247,7 +249,8 @@ export class KvmVcpu implements Vcpu {
 
   nmi(): void {
     if (this.worker === undefined) this.nmiWaiting = true;
-    else checked(this.vm.engine.libc.ioctlNumber(this.fd, r.ioctl.NMI, 0), 'an NMI');
+    // Requests to a vCPU wait while it runs; messages do not.
+    else this.vm.sendMsi(APIC_PAGE + this.index * 0x1000, MSI_NMI);
     this.vm.options.onAttention(this.index);
   }
 
