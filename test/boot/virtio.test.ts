@@ -5,9 +5,11 @@ import { MemoryChar } from '#src/backend/char/char.js';
 import { MemoryDisk } from '#src/backend/disk/memory-disk.js';
 import { loadSoftCode } from '#src/backend/node/soft-code.js';
 import { SoftEngine } from '#src/engine/soft/soft-engine.js';
-import type { DeviceConfig } from '#src/machine/config.js';
+import type { DeviceConfig, MachineConfig } from '#src/machine/config.js';
 import { createMachine } from '#src/machine/create-machine.js';
 import type { HostServices, Machine } from '#src/machine/machine.js';
+import { loadMachine } from '#src/machine/snapshot.js';
+import { VirtioBalloon } from '#src/virtio/balloon/balloon.js';
 import type { NetGuest, NetLink } from '#src/virtio/net/net.js';
 import { guestFile, needsGuests } from '../guests/guest-files.js';
 import { testHost } from '../machine/rig.js';
@@ -17,35 +19,32 @@ const options = { ...needsGuests(...files), timeout: 300_000 };
 const file = (name: string) => ({ name, data: new Uint8Array(readFileSync(guestFile(name))) });
 const engine = new SoftEngine(await loadSoftCode());
 
-/** Debian's kernel with its virtio drivers on a machine with these devices, up to the shell. */
-async function boot(t: TestContext, devices: DeviceConfig[], more: Partial<HostServices>) {
-  const { host, serial } = testHost(engine);
-  const machine: Machine = createMachine(
-    {
-      machine: 'pc',
-      cpus: 1,
-      memoryBytes: 192 << 20,
-      kernel: file(files[0]),
-      initrd: file(files[1]),
-      append: 'console=ttyS0 quiet cryptomgr.notests',
-      devices,
-      trace: [],
-    },
-    { ...host, ...more },
-  );
+const config = (devices: DeviceConfig[]): MachineConfig => ({
+  machine: 'pc',
+  cpus: 1,
+  memoryBytes: 192 << 20,
+  kernel: file(files[0]),
+  initrd: file(files[1]),
+  append: 'console=ttyS0 quiet cryptomgr.notests',
+  devices,
+  trace: [],
+});
+
+/** A machine that runs, and a user at its serial port. */
+function use(t: TestContext, machine: Machine, serial: MemoryChar) {
   const ended = machine.run();
   t.after(() => machine.stop());
   const printed = async (text: string, from = 0) => {
     while (!serial.text.includes(text, from)) {
       await new Promise((resolve) => setTimeout(resolve, 10));
+
       const state = await Promise.race([ended, Promise.resolve(undefined)]);
       if (state !== undefined) assert.fail(`ended: ${state.kind}\n${serial.text.slice(-2000)}`);
     }
   };
-  await printed('/root # ');
   return {
     machine,
-    serial,
+    printed,
     async ask(command: string): Promise<string> {
       const from = serial.text.length;
       serial.type(`${command}; echo "done"-\n`);
@@ -57,7 +56,19 @@ async function boot(t: TestContext, devices: DeviceConfig[], more: Partial<HostS
       assert.equal((await ended).kind, 'powered-off');
       assert.doesNotMatch(serial.text, /Oops|BUG:|Call Trace|soft lockup|I\/O error/);
     },
+    async stop(): Promise<void> {
+      machine.stop();
+      assert.equal((await ended).kind, 'stopped');
+    },
   };
+}
+
+/** Debian's kernel with its virtio drivers on a machine with these devices, up to the shell. */
+async function boot(t: TestContext, devices: DeviceConfig[], more: Partial<HostServices>) {
+  const { host, serial } = testHost(engine);
+  const guest = use(t, createMachine(config(devices), { ...host, ...more }), serial);
+  await guest.printed('/root # ');
+  return guest;
 }
 
 /** A host at 10.0.2.2 that answers ARP and ping. */
@@ -154,5 +165,56 @@ test(
     assert.match(await ask('cat /sys/class/virtio-ports/vport3p1/name'), /org\.chassis\.test/);
     assert.match(await ask('head -n 1 /dev/vport3p1'), /\nin\b/);
     await end();
+  },
+);
+
+test(
+  'a Linux that writes to a disk is saved, and writes on where it was loaded',
+  options,
+  async (t) => {
+    const disk = new MemoryDisk(32 << 20);
+    let released = 0;
+    const devices = [
+      { name: 'virtio-blk', options: { disk: 'a' } },
+      { name: 'virtio-balloon', options: {} },
+    ];
+    const releaseMemory = (pages: Uint8Array) => {
+      pages.fill(0);
+      released += pages.length;
+    };
+    const round = 'rm -f /tmp/rounds; until [ -s /tmp/rounds ]; do sleep 0.1; done';
+    const before = await boot(t, devices, { disks: [disk], releaseMemory });
+    await before.ask('dd if=/dev/urandom of=/tmp/r bs=64k count=32');
+    const once =
+      'dd if=/tmp/r of=/dev/vda bs=64k oflag=direct; ' +
+      'dd if=/dev/vda bs=64k count=32 iflag=direct | cmp - /tmp/r || touch /tmp/differs; ' +
+      'echo >> /tmp/rounds';
+    await before.ask(`sh -c 'while :; do ${once}; done' 2> /dev/null & true`);
+    await before.ask(round);
+    await before.stop();
+    const saved = before.machine.save();
+    const { host, serial } = testHost(engine);
+    const loaded = loadMachine(
+      { name: 'saved', data: saved },
+      { ...host, disks: [disk], releaseMemory },
+    );
+    const after = use(t, loaded, serial);
+    await after.ask(`${round}; ${round}; kill %1`);
+    assert.match(await after.ask('ls /tmp/differs'), /No such file/);
+
+    const balloon = loaded.virtio[1];
+    assert.ok(balloon instanceof VirtioBalloon);
+    const free = async () =>
+      Number(/MemFree:\s+(\d+)/.exec(await after.ask('cat /proc/meminfo'))?.[1]);
+    const [freeBefore, releasedBefore] = [await free(), released];
+    balloon.setTarget(32 << 20);
+    await after.ask('sleep 1');
+    assert.equal(balloon.actualBytes, 32 << 20);
+    assert.ok(released - releasedBefore >= 32 << 20);
+    assert.ok(freeBefore - (await free()) > 24 << 10);
+    assert.ok(balloon.askStatistics());
+    await after.ask('sleep 0.2');
+    assert.ok((balloon.statistics.totalBytes ?? 0) > 100 << 20);
+    await after.end();
   },
 );
