@@ -81,6 +81,7 @@ class RunBuilder extends FunctionBuilder {
     // Instructions that fault do not count as run: this bounds a guest that does nothing but fault.
     const blocks = this.variable('i32', this.i32(MAX_BLOCKS_PER_RUN));
     this.loop((again) => {
+      this.cached(again);
       this.set(blocks, this.addC(this.get(blocks), -1));
       this.if(this.eqz(this.get(blocks)), () => this.return(this.i32(L.EXIT_BUDGET)));
       this.events();
@@ -180,14 +181,43 @@ class RunBuilder extends FunctionBuilder {
         const key = this.load32(L.CODE_KEY);
         const same = this.and(this.eq(at(H.J_PLACE), place), this.eq(at(H.J_KEY), key));
         this.if(this.and(same, this.eq(at(H.J_GENERATION), generation)), () => {
-          this.store64(L.JIT_ENTRIES, this.addC(this.load64(L.JIT_ENTRIES), 1));
-          const type = this.module.type(REGION);
-          const status = this.callIndirect(type, [at(H.J_FUNCTION)], 'i32', 1);
-          this.if(status, () => this.return(status));
-          this.br(again);
+          const rip = this.load64(L.RIP);
+          const cache = this.cacheEntry(rip);
+          this.effect('i64.store', [cache, rip], L.JIT_CACHE + H.V_RIP);
+          this.effect('i32.store', [cache, this.load32(L.CODE_EPOCH)], L.JIT_CACHE + H.V_EPOCH);
+          this.effect('i32.store', [cache, at(H.J_FUNCTION)], L.JIT_CACHE + H.V_FUNCTION);
+          this.enterRegion(again, at(H.J_FUNCTION));
         });
       },
     );
+  }
+
+  /** Where nothing waits and the region at RIP was found before, that is all there is to look at. */
+  private cached(again: Label): void {
+    const waits = this.or(this.load64(L.ATTENTION), this.load('i64.load32_u', this.cpu, L.JIT_SKIP));
+    const rip = this.load64(L.RIP);
+    const more = this.ltU(this.load64(L.ICOUNT), this.load64(L.ICOUNT_LIMIT));
+    this.if(this.and(this.eqz(waits), more), () => {
+      this.if(this.eq(rip, this.param(0)), () => this.return(this.i32(0)));
+      const cache = this.cacheEntry(rip);
+      const same = this.eq(this.load('i64.load', cache, L.JIT_CACHE + H.V_RIP), rip);
+      const epoch = this.load('i32.load', cache, L.JIT_CACHE + H.V_EPOCH);
+      this.if(this.and(same, this.eq(epoch, this.load32(L.CODE_EPOCH))), () =>
+        this.enterRegion(again, this.load('i32.load', cache, L.JIT_CACHE + H.V_FUNCTION)),
+      );
+    });
+  }
+
+  private cacheEntry(rip: Value): Value {
+    const hash = this.wrap(this.xor(rip, this.shrUC(rip, 12)));
+    return this.add(this.cpu, this.shlC(this.andC(hash, L.JIT_CACHE_ENTRIES - 1), 4));
+  }
+
+  private enterRegion(again: Label, index: Value): void {
+    this.store64(L.JIT_ENTRIES, this.addC(this.load64(L.JIT_ENTRIES), 1));
+    const status = this.callIndirect(this.module.type(REGION), [index], 'i32', 1);
+    this.if(status, () => this.return(status));
+    this.br(again);
   }
 
   private generation(place: Value): Value {

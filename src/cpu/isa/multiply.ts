@@ -13,32 +13,15 @@ function writeProduct(s: Sem, bits: Bits, low: Value, high: Value): void {
   }
 }
 
-/** rAX times the operand, as low and high half; both in the operand's type (8 bits: all in low). */
-function product(s: Sem, bits: Bits, a: Value, b: Value, signed: boolean): [Value, Value] {
-  if (bits === 64) {
-    return [s.mul(a, b), s.pure(signed ? 'mul_s64_hi' : 'mul_u64_hi', a, b)];
-  }
-  const widen = (v: Value): Value => (signed ? s.sext64(s.sext(v, bits)) : s.zext64(v));
-  const all = s.mul(widen(a), widen(b));
-  const low = s.wrap(all);
-  return [low, s.wrap(s.shrUC(all, bits === 8 ? 8 : bits))];
-}
-
 /** SF ZF PF are undefined; they are left as the low half gives them. CF = OF = the high half matters. */
 function productFlags(s: Sem, bits: Bits, low: Value, carry: Value): void {
   s.flagsResult(bits, low, carry, carry);
 }
 
-/** 1 where the high half is not just the low half's sign. */
-function signedOverflow(s: Sem, bits: Bits, low: Value, high: Value): Value {
-  const sign = s.shrSC(s.sext(low, bits), bits === 64 ? 63 : 31);
-  return s.ne(s.sext(high, bits), sign);
-}
-
 const mul: Semantic = (s) => {
   const [src] = s.operands as [Operand];
   const bits = s.bitsOf(src);
-  const [low, high] = product(s, bits, s.readGpr(RAX, bits), s.read(src), false);
+  const [low, high] = s.product(bits, s.readGpr(RAX, bits), s.read(src), false);
   writeProduct(s, bits, low, high);
   productFlags(s, bits, low, s.ne(s.zext(high, bits), s.c(high.ty, 0)));
 };
@@ -46,16 +29,14 @@ const mul: Semantic = (s) => {
 const imul1: Semantic = (s) => {
   const [src] = s.operands as [Operand];
   const bits = s.bitsOf(src);
-  const [low, high] = product(s, bits, s.readGpr(RAX, bits), s.read(src), true);
+  const [low, high] = s.product(bits, s.readGpr(RAX, bits), s.read(src), true);
   writeProduct(s, bits, low, high);
-  productFlags(s, bits, low, signedOverflow(s, bits, low, high));
+  productFlags(s, bits, low, s.signedOverflow(bits, low, high));
 };
 
 function imulInto(s: Sem, dst: Operand, a: Value, b: Value): void {
-  const bits = s.bitsOf(dst);
-  const [low, high] = product(s, bits, a, b, true);
-  s.write(dst, low);
-  productFlags(s, bits, low, signedOverflow(s, bits, low, high));
+  s.write(dst, s.mul(a, b));
+  s.flagsProduct(s.bitsOf(dst), a, b);
 }
 
 const imul2: Semantic = (s) => {

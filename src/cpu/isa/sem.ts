@@ -527,6 +527,26 @@ export abstract class Sem extends FunctionBuilder {
     const aux = this.or(this.carryBits(carry, overflow), this.shlC(adjust, 3));
     this.setLazy(this.widen(result, bits), aux);
   }
+  /** A product's low and high half, both in the operands' type (8 bits: all in low). */
+  product(bits: Bits, a: Value, b: Value, signed: boolean): [Value, Value] {
+    if (bits === 64) {
+      return [this.mul(a, b), this.pure(signed ? 'mul_s64_hi' : 'mul_u64_hi', a, b)];
+    }
+    const widen = (v: Value): Value => (signed ? this.sext64(this.sext(v, bits)) : this.zext64(v));
+    const all = this.mul(widen(a), widen(b));
+    return [this.wrap(all), this.wrap(this.shrUC(all, bits === 8 ? 8 : bits))];
+  }
+  /** 1 where the high half of a signed product is not just the low half's sign. */
+  signedOverflow(bits: Bits, low: Value, high: Value): Value {
+    const sign = this.shrSC(this.sext(low, bits), bits === 64 ? 63 : 31);
+    return this.ne(this.sext(high, bits), sign);
+  }
+  /** Flags of a signed product: CF = OF = the high half matters; SF ZF PF as the low half gives them. */
+  flagsProduct(bits: Bits, a: Value, b: Value): void {
+    const [low, high] = this.product(bits, a, b, true);
+    const carry = this.signedOverflow(bits, low, high);
+    this.flagsResult(bits, low, carry, carry);
+  }
   private carryBits(carry: Value, overflow: Value): Value {
     return this.or(this.shlC(carry, 31), this.shlC(this.xor(carry, overflow), 30));
   }

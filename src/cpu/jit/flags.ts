@@ -10,3 +10,5 @@ export const KIND_LOGIC = 3;
 /** INC and DEC keep CF: it stands where the first operand does. */
 export const KIND_INC = 4;
 export const KIND_DEC = 5;
+/** IMUL of two operands: they stand where result and first operand do. */
+export const KIND_PRODUCT = 6;

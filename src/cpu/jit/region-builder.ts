@@ -13,7 +13,7 @@ import { variantOf } from '../isa/decode.js';
 import { fieldClass, operandsOf } from '../isa/operands.js';
 import { type Bits, type Operand, type RegField, RSP, Sem, type Variant } from '../isa/sem.js';
 import * as L from '../state/layout.js';
-import { KIND_ADD, KIND_DEC, KIND_INC, KIND_LAZY, KIND_LOGIC, KIND_SUB } from './flags.js';
+import { KIND_ADD, KIND_DEC, KIND_INC, KIND_LAZY, KIND_LOGIC, KIND_PRODUCT, KIND_SUB } from './flags.js';
 import type { Edge, RegionNode, RegionPage } from './region.js';
 
 const REGION = { params: [], results: ['i32'] } as const;
@@ -492,6 +492,24 @@ export class RegionBuilder extends Sem {
     this.setState('i32.store', L.BLOCK_REC, this.i32(0));
   }
 
+  /** The high half of a product is a few instructions: no call for it. */
+  override pure(name: string, ...args: Value[]): Value {
+    const [a, b] = args as [Value, Value];
+    if (name === 'mul_u64_hi') return this.highProduct(a, b);
+    if (name !== 'mul_s64_hi') return super.pure(name, ...args);
+    const negative = (x: Value, y: Value): Value => this.and(this.shrSC(x, 63), y);
+    return this.sub(this.sub(this.highProduct(a, b), negative(a, b)), negative(b, a));
+  }
+
+  private highProduct(a: Value, b: Value): Value {
+    const low = (v: Value): Value => this.andC(v, 0xffff_ffff);
+    const high = (v: Value): Value => this.shrUC(v, 32);
+    const first = high(this.mul(low(a), low(b)));
+    const middle = this.add(this.mul(high(a), low(b)), first);
+    const other = this.add(this.mul(low(a), high(b)), low(middle));
+    return this.add(this.add(this.mul(high(a), high(b)), high(middle)), high(other));
+  }
+
   override call(...args: Parameters<Sem['call']>): Value {
     this.callees.add(args[0]);
     return super.call(...args);
@@ -718,6 +736,11 @@ export class RegionBuilder extends Sem {
     else this.keep(kind === 'add' ? KIND_INC : KIND_DEC, bits, result, this.flag('c'));
   }
 
+  override flagsProduct(bits: Bits, a: Value, b: Value): void {
+    if (this.depth > 0) super.flagsProduct(bits, a, b);
+    else this.keep(KIND_PRODUCT, bits, a, b);
+  }
+
   private get flagBits(): Bits {
     return (8 << (this.flags.kind & 3)) as Bits;
   }
@@ -739,6 +762,9 @@ export class RegionBuilder extends Sem {
   protected override lazyResult(): Value {
     const { kind, result } = this.flags;
     if (kind === KIND_LAZY) return result ?? this.get(this.flagResult);
+    if (kind >> 2 === KIND_PRODUCT) {
+      return this.widen(this.mul(this.kept('result'), this.kept('first')), this.flagBits);
+    }
     return this.widen(this.kept('result'), this.flagBits);
   }
 
@@ -750,6 +776,10 @@ export class RegionBuilder extends Sem {
         return first ?? this.wrap(this.get(this.flagFirst));
       case KIND_LOGIC:
         return this.i32(0);
+      case KIND_PRODUCT: {
+        const [low, high] = this.product(bits, this.kept('result'), this.kept('first'), true);
+        return this.shlC(this.signedOverflow(bits, low, high), 31);
+      }
       case KIND_ADD:
       case KIND_SUB: {
         const [a, b, r] = [this.kept('first'), this.keptSecond(), this.kept('result')];
@@ -778,7 +808,7 @@ export class RegionBuilder extends Sem {
 
   override flag(name: 'c' | 'p' | 'a' | 'z' | 's' | 'o'): Value {
     const kind = this.flags.kind >> 2;
-    if (kind === KIND_LAZY) return super.flag(name);
+    if (kind === KIND_LAZY || kind === KIND_PRODUCT) return super.flag(name);
     const bits = this.flagBits;
     const result = this.kept('result');
     switch (name) {

@@ -8,5 +8,10 @@ export const J_GENERATION = 8;
 export const J_FUNCTION = 12;
 export const J_SIZE = 16;
 
+/** An entry of the cache of regions by RIP, 16 bytes: RIP, CODE_EPOCH, the function's index. */
+export const V_RIP = 0;
+export const V_EPOCH = 8;
+export const V_FUNCTION = 12;
+
 /** Functions that the table has room for; slot 0 stays empty. */
 export const REGION_SLOTS = 0x8000;

@@ -3,6 +3,7 @@ import { CPU } from './env';
 import {
   ACCESS_READ, ACCESS_WRITE, BOUNCE, CODE_KEY, FLAG_AUX, FLAG_RES, TLB_ADDEND, TLB_BASE, TLB_FETCH,
 } from './generated-layout';
+import { mul_s64_hi } from './bits';
 import { BUS, canonical, next_page, place_of, table_in_use, truncated } from './mmu';
 import { TABLE_ALIGNED } from './private';
 import { code_page, line_bits, tlb_entry } from './tlb';
@@ -68,6 +69,15 @@ export function jit_flags(kind: i32, result: i64, first: i64): void {
   const bits = 8 << (kind & 3);
   const shift: i64 = 64 - bits;
   const r = (result << shift) >> shift;
+  if (kind >> 2 == 6) {
+    const a = (result << shift) >> shift;
+    const b = (first << shift) >> shift;
+    const low = ((a * b) << shift) >> shift;
+    const carry: u32 = bits == 64 ? u32(mul_s64_hi(a, b) != low >> 63) : u32(a * b != low);
+    store<i64>(CPU, low, FLAG_RES);
+    store<u32>(CPU, carry << 31, FLAG_AUX);
+    return;
+  }
   let carries: i64 = 0;
   switch (kind >> 2) {
     case 1: {

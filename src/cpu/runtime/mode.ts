@@ -1,7 +1,7 @@
 import { CPU } from './env';
 import { read_eflags, write_status_flags } from './flags';
 import {
-  CODE_BASE, CODE_KEY, CODE_MODE, CPL, CR0, CR3, CR4, CS, DELIVERING, DR, EFER, EFLAGS, ES, EVENT, EVENT_INACTIVE,
+  CODE_BASE, CODE_EPOCH, CODE_KEY, CODE_MODE, CODE_TAG, CPL, CR0, CR3, CR4, CS, DELIVERING, DR, EFER, EFLAGS, ES, EVENT, EVENT_INACTIVE,
   EVENT_RECHECK, EVENT_STEP, ACTIVITY, DS, FLAT_SS, FS, GS, KEY_CODE, KEY_FLAT, KEY_STACK, LINEAR_MASK, MMX_TRAP, SEG_ATTRIBUTES, SEG_BASE, SEG_CHECK,
   SEG_LIMIT, SEGMENT_SIZE, SEGMENTS, SP_MASK, SS, SSE_TRAP, STACK_SEGMENT, TLB, TLB_BASE, TLB_TABLE_SIZE, X87_TRAP,
 } from './generated-layout';
@@ -110,10 +110,7 @@ export function update_access(): void {
   } else {
     table = flags & F_AC ? TABLE_SUPERVISOR : system_table();
   }
-  const base = (CPU as u32) + TLB + table * TLB_TABLE_SIZE;
-  if (base == load<u32>(CPU, TLB_BASE)) return;
-  store<u32>(CPU, base, TLB_BASE);
-  code_moved();
+  store<u32>(CPU, (CPU as u32) + TLB + table * TLB_TABLE_SIZE, TLB_BASE);
 }
 
 /** EVENT_STEP: after changes of TF, RF or the breakpoints. */
@@ -136,7 +133,8 @@ export function update_mode(): void {
   const long = long_mode();
   const mode = long && attributes & ATTR_L ? 2 : attributes & ATTR_DB ? 1 : 0;
   store<i32>(CPU, mode, CODE_MODE);
-  code_moved();
+  store<i64>(CPU, -1, CODE_TAG);
+  store<i32>(CPU, (load<i32>(CPU, CODE_EPOCH) & ~3) | load<i32>(CPU, CPL), CODE_EPOCH);
   if (mode == 2) {
     store<u64>(CPU, 0, CODE_BASE);
     store<i64>(CPU, -1, LINEAR_MASK);

@@ -41,7 +41,7 @@ export function before_store(place: u32, length: u32): void {
   const record = load<u32>(CPU, BLOCK_REC);
   if (record && ((load<u8>(record, R_REMAINING) + 1) & 0xff) > 1) store<u16>(record + RECORD_SIZE, 0);
   store<i32>(CPU, load<i32>(CPU, EVENT) | EVENT_RECHECK, EVENT);
-  store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 1, CODE_EPOCH);
+  store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 4, CODE_EPOCH);
   const vcpus = load<u32>(VM_VCPUS);
   for (let n: u32 = 0; n < vcpus; n++) {
     const area = (VCPU_AREA as usize) + (n as usize) * VCPU_STRIDE;

@@ -38,7 +38,7 @@ function clear_entry(entry: usize): void {
 @inline
 export function code_moved(): void {
   store<i64>(CPU, -1, CODE_TAG);
-  store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 1, CODE_EPOCH);
+  store<i32>(CPU, load<i32>(CPU, CODE_EPOCH) + 4, CODE_EPOCH);
 }
 
 /** Makes every entry of a new vCPU's TLB invalid, whatever the memory holds. */

@@ -127,8 +127,8 @@ export const KEY_STACK = 8;
 /** Bit KEY_FLAT << n: segment n has neither base nor checks. */
 export const KEY_FLAT = 16;
 /**
- * Goes up when a translated region that is being run may no longer do so at its end: the mapping of
- * linear addresses, the mode, CPL or decoded instructions changed. u32.
+ * Bits 1..0 are CPL; the rest goes up when code that was found at a linear address may not be there any
+ * more: the mapping of linear addresses, CODE_KEY or decoded instructions changed. u32.
  */
 export const CODE_EPOCH = 0x4b4;
 /** 1: the next block is for the interpreter, u32: a region left an instruction to it. */
@@ -308,7 +308,10 @@ export const TLB_ADDEND = 24;
 export const TLB_FLAGS = 28;
 export const TLBF_GLOBAL = 1;
 
-/** Translated regions: a hash table (see jit/region-hash.ts). */
+/** Translated regions by RIP, as long as CODE_EPOCH stays the same (see jit/region-hash.ts). */
+export const JIT_CACHE = 0x4_0000;
+export const JIT_CACHE_ENTRIES = 0x1000;
+/** Translated regions by place: a hash table (see jit/region-hash.ts). */
 export const JIT_HASH = 0xc_0000;
 export const JIT_HASH_ENTRIES = 0x4000;
 

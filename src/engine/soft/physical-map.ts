@@ -48,13 +48,14 @@ export class PhysicalMap {
     return Uint32Array.from(dirty);
   }
 
-  /** Code decoded from these bytes is stale, and their pages are dirty. */
-  written(gpa: number, place: number, length: number): void {
-    if (length === 0) return;
+  /** Code decoded from these bytes is stale, and their pages are dirty. True: there was such code. */
+  written(gpa: number, place: number, length: number): boolean {
+    if (length === 0) return false;
+    let code = false;
     for (let page = place >>> 12; page <= (place + length - 1) >>> 12; page++) {
       const start = Math.max(place, page * PAGE_BYTES) % PAGE_BYTES;
       const end = Math.min(place + length - page * PAGE_BYTES, PAGE_BYTES) - 1;
-      this.dropCode(page, start >> 6, end >> 6);
+      if (this.dropCode(page, start >> 6, end >> 6)) code = true;
     }
     const last = Math.min(Math.floor((gpa + length - 1) / PAGE_BYTES), layout.PHYS_PAGES - 1);
     for (let page = Math.floor(gpa / PAGE_BYTES); page <= last; page++) {
@@ -62,17 +63,19 @@ export class PhysicalMap {
         Atomics.or(this.pages, page, layout.PHYS_DIRTY);
       }
     }
+    return code;
   }
 
   /** Lines `first` to `last` (of 64 bytes) of a page of this memory were overwritten. */
-  private dropCode(page: number, first: number, last: number): void {
+  private dropCode(page: number, first: number, last: number): boolean {
     const at = page * (layout.CODE_PAGE_SIZE / 4);
     const low = lineMask(first, last) & this.code[at + 2]!;
     const high = lineMask(first - 32, last - 32) & this.code[at + 3]!;
-    if ((low | high) === 0) return;
+    if ((low | high) === 0) return false;
     Atomics.add(this.code, at, 1);
     Atomics.store(this.code, at + 2, 0);
     Atomics.store(this.code, at + 3, 0);
+    return true;
   }
 
   private fill(slot: MemorySlot, entry: (offset: number) => number): void {

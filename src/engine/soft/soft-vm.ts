@@ -124,7 +124,8 @@ export class SoftVm implements Vm {
   }
 
   memoryWritten(gpa: number, place: number, length: number): void {
-    this.map.written(gpa, place, length);
+    if (!this.map.written(gpa, place, length)) return;
+    for (let i = 0; i < this.options.vcpus; i++) this.attend(i, layout.ATT_CODE);
   }
 
   setA20(open: boolean): void {
