@@ -172,6 +172,10 @@ function compare(first: ProgramVm, second: ProgramVm, ended: boolean): string | 
         found.push(`byte ${at.toString(16)}: ${a.toString(16)}, ${b.toString(16)}`);
     }
   }
+  if (ended) {
+    const [log, other] = [first, second].map((vm) => vm.vm.dirtyPages(0).join(' '));
+    if (log !== other) found.push(`dirty pages: ${log}; ${other}`);
+  }
   if (found.length === 0) return null;
   const all = [...theirs!].map(([name, value]) => `${name}=${value}`).join(' ');
   return `${found.slice(0, SHOWN).join('\n  ')}\n  the second: ${all}`;

@@ -25,7 +25,8 @@ export function duelFor(t: TestContext, seconds: number): void {
   for (; n < cases && performance.now() < until; n++) {
     const threshold = THRESHOLDS[(seed + n) % THRESHOLDS.length]!;
     const open: OpenPair = () => [
-      new ProgramVm(softEngine('on', threshold)),
+      // LOCK and stores to code are translated otherwise where there are other vCPUs.
+      new ProgramVm(softEngine('on', threshold), 1 + ((seed + n) & 1)),
       new ProgramVm(softEngine('off')),
     ];
     if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = open();

@@ -8,7 +8,8 @@
  *   0x3000 handlers                0xc000 data, four pages
  *   0x4000 log of events           0x1_0000 page tables
  *
- * With paging, 0x2_0000 shows the first 64 KiB again, and 0x3_0000 the page table.
+ * With paging, 0x2_0000 shows the first 64 KiB again, 0x3_0000 the page table, and 0x4_0000 four pages at
+ * 0x1_8000 for copies of the code.
  */
 import type { Width } from './assembler.js';
 
@@ -49,6 +50,10 @@ export const PAGE_TABLE = 0x1_3000;
 // Linear addresses with paging.
 export const ALIAS = 0x2_0000;
 export const TABLE_WINDOW = 0x3_0000;
+export const COPY_WINDOW = 0x4_0000;
+
+/** Physical address of the copies. */
+export const COPIES = 0x1_8000;
 
 /** Variables of program and handlers. */
 export const VARS = {

@@ -79,6 +79,9 @@ function writeTables(view: DataView, { width, user }: P.ProgramMode): void {
   for (let page = 0; page < 16; page++) {
     for (const alias of [0, P.ALIAS >>> 12]) put(P.PAGE_TABLE, page + alias, (page << 12) | 7);
   }
+  for (let page = 0; page < P.CODE_BYTES >>> 12; page++) {
+    put(P.PAGE_TABLE, page + (P.COPY_WINDOW >>> 12), (P.COPIES + (page << 12)) | 7);
+  }
   put(P.PAGE_TABLE, P.TABLE_WINDOW >>> 12, P.PAGE_TABLE | (user ? 3 : 7));
 }
 
@@ -105,11 +108,12 @@ export class ProgramVm {
   /** Values that ports were given: the next one read depends on them. */
   private ports = 0;
 
-  constructor(engine: Engine) {
+  /** `vcpus`: this one runs alone all the same, but for what engines do where there are more. */
+  constructor(engine: Engine, vcpus = 1) {
     let interrupts: QueuedInterrupts | undefined;
     this.vm = engine.createVm({
       memoryBytes: P.RAM_BYTES,
-      vcpus: 1,
+      vcpus,
       clock: new ManualClock(),
       randomU32: () => 7,
       interrupts: (store) => {
@@ -124,7 +128,7 @@ export class ProgramVm {
     const { wasmMemory } = this.vm as Vm & { wasmMemory: WasmMemory };
     this.view = new DataView(wasmMemory.buffer, L.VCPU_AREA, L.VCPU_STRIDE);
     const slot = { id: 0, gpa: 0, sizeBytes: P.RAM_BYTES, place: start };
-    this.vm.setMemorySlot({ ...slot, readonly: false, log: false });
+    this.vm.setMemorySlot({ ...slot, readonly: false, log: true });
     this.vcpu = this.vm.createVcpu(0);
     this.vcpu.attachBus!(this.bus());
     this.blank = this.vcpu.getRecord();
@@ -158,6 +162,7 @@ export class ProgramVm {
     this.program = program;
     this.ram.set(program.ram);
     vm.memoryWritten(0, vm.memory.start, P.RAM_BYTES);
+    vm.dirtyPages(0);
     this.interrupts.vectors.length = 0;
     this.ports = 0;
     this.vcpu.setRecord(startOf(program, structuredClone(this.blank)));

@@ -26,6 +26,8 @@ import {
   ALIAS,
   CODE,
   CODE_BYTES,
+  COPIES,
+  COPY_WINDOW,
   DATA,
   DATA_BYTES,
   INTERRUPT_PORT,
@@ -251,6 +253,7 @@ class ProgramWriter {
     () => this.flush(),
     () => this.loseAccess(),
     () => this.loseAccess(),
+    () => this.moveCode(),
   ];
 
   private end = 0;
@@ -884,5 +887,23 @@ class ProgramWriter {
       else a.load(DX, to);
     }
     this.fill(1 + random.below(2));
+  }
+
+  /** A page of code is copied, and the copy runs in its place; or it is mapped where it was. */
+  private moveCode(): void {
+    const { a, random } = this;
+    if (!this.mode.paging) return;
+    const page = random.below(4) << 12;
+    const linear = CODE + page;
+    if (random.chance(2)) {
+      a.movImm(SI, linear, 32);
+      a.movImm(DI, COPY_WINDOW + page, 32);
+      a.movImm(CX, 0x1000 / 4, 32);
+      a.emit(0xfc, 0xf3, 0xa5);
+    }
+    const to = random.chance(3) ? linear : COPIES + page;
+    a.storeImm({ disp: TABLE_WINDOW + (linear >>> 12) * (this.long ? 8 : 4) }, to | 7, 32);
+    a.op([0x0f, 0x01], 7, { disp: linear }, 32);
+    this.fill(1);
   }
 }
