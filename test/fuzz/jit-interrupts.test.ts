@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type Assembler, AX, BX, CC, CX, DI, DX, SI, SP } from './assembler.js';
 import * as P from './program-layout.js';
-import { HOT, type SpecialCase, special } from './special-case.js';
+import { HOT, SpecialCase, special } from './special-case.js';
 
 const MODES = ['long', 'protected, paging', 'protected', 'real'];
 const VECTOR = 0x33;
@@ -31,9 +31,18 @@ const setFlag = (a: Assembler, flag: number): void => {
 };
 
 /** Blocks with branches, a call, an indirect jump and flags that live across the edges. */
-function edges(a: Assembler): string[] {
+function edges(a: Assembler, inputAt = -1): string[] {
   const places: string[] = [];
+  let edge = 0;
   const here = (): void => {
+    if (edge++ === inputAt) {
+      places.push(a.mark());
+      a.push(AX);
+      places.push(a.mark());
+      a.emit(0xe4, 0x10);
+      places.push(a.mark());
+      a.pop(AX);
+    }
     places.push(a.mark());
   };
   start(a);
@@ -92,6 +101,38 @@ for (const mode of MODES) {
       const events = guest.events.map((event) => [event.vector, event.rip]);
       assert.deepEqual(events, [[VECTOR, rip]], `after ${retired}`);
       assert.ok(starts.includes(rip), rip.toString(16));
+    }
+  });
+
+  special('an interrupt that comes in the middle of a block', mode, (guest) => {
+    // IN at each place by turns: its device asks for the interrupt.
+    for (let at = 0; at < 11; at++) {
+      const one = at === 0 ? guest : new SpecialCase(guest.jit, mode);
+      const places = edges(one.a, at);
+      one.load();
+      let asked = 0;
+      one.vm.vcpu.attachBus!({
+        portRead: () => {
+          // None in the last round, whose end switches them off.
+          if (++asked % 3 === 0 && asked < HOT) one.vm.interrupt(VECTOR);
+          return 0;
+        },
+        portWrite: () => {},
+        mmioRead: () => 0,
+        mmioWrite: () => {},
+      });
+      one.finish();
+      assert.deepEqual([asked, one.logged], [HOT, HOT / 3 - 1], `at ${at}`);
+      const starts = places.map((label) => one.address(label));
+      for (const { rip, vector } of one.events) {
+        assert.ok(starts.includes(rip), `${at}: ${rip.toString(16)}`);
+        assert.equal(vector, VECTOR);
+      }
+      const carries = new SpecialCase('off', mode);
+      edges(carries.a);
+      carries.load().finish();
+      const ends = (from: SpecialCase): number[] => [BX, SI, DX].map((n) => from.reg(n));
+      assert.deepEqual(ends(one), ends(carries), `at ${at}`);
     }
   });
 
