@@ -21,6 +21,9 @@ export const machineFlags: FlagTable = {
     value: 'on|off',
     help: 'translate code that is run often to WebAssembly (on), on the soft engine',
   },
+  'check-jit': {
+    help: 'runs what was translated by the interpreter too, and stops at the first difference',
+  },
   machine: { value: 'pc', help: 'the board' },
   cpus: { value: 'N', help: 'virtual CPUs (1)' },
   cpu: {
@@ -55,7 +58,8 @@ export function engineChoice(args: ParsedArgs): EngineChoice {
 
 /** What the flags say of the soft engine. */
 export function softOptions(args: ParsedArgs): SoftOptions {
-  return { jit: parseWord('--jit', args.one('jit') ?? 'on', ['on', 'off']) };
+  const check = args.has('check-jit');
+  return { jit: parseWord('--jit', args.one('jit') ?? 'on', ['on', 'off']), check };
 }
 
 /** What the flags ask for; the machine itself checks that it can be had. */

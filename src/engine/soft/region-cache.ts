@@ -1,6 +1,8 @@
 import { H_GENERATION, H_MODE, H_PLACE, H_SIZE } from '../../cpu/interp/record.js';
 import type { CodeMode } from '../../cpu/isa/decode.js';
+import { CheckedRegion, isUnchecked } from '../../cpu/jit/checked-region.js';
 import { type CodeView, discover } from '../../cpu/jit/region.js';
+import { RegionBuilder } from '../../cpu/jit/region-builder.js';
 import {
   J_FUNCTION,
   J_GENERATION,
@@ -11,6 +13,7 @@ import {
 } from '../../cpu/jit/region-hash.js';
 import { translate } from '../../cpu/jit/translate.js';
 import * as layout from '../../cpu/state/layout.js';
+import type { RegionChecker } from './region-checker.js';
 import type { SoftCode, WasmImports, WasmTable } from './soft-code.js';
 import type { SoftVm } from './soft-vm.js';
 import type { StateView } from './state-view.js';
@@ -38,12 +41,15 @@ export class RegionCache {
     private readonly imports: WasmImports,
     private readonly table: WasmTable,
     private readonly mark: (place: number, length: number) => void,
+    private readonly checker?: RegionChecker,
   ) {
     state.setU32(layout.JIT_THRESHOLD, vm.jit?.jitThreshold ?? DEFAULT_THRESHOLD);
   }
 
   /** The block at `place`, where RIP is now, has been run often. */
   hot(place: number): void {
+    const { checker } = this;
+    if (checker?.busy) return;
     const key = this.state.u32(layout.CODE_KEY);
     if (!(key & layout.KEY_CODE)) return;
     const id = place * 1024 + key;
@@ -57,9 +63,10 @@ export class RegionCache {
     const region = discover(this.vm.tables.decoder, this.view(memory, place, key), place % PAGE);
     if (!region || this.nextSlot === REGION_SLOTS) return;
     const target = { cpu: this.state.base, key, alone: this.vm.vcpuCount === 1 };
-    const exports = this.code.instantiateBytes(translate([region], target), this.imports);
+    const bytes = translate([region], target, checker ? CheckedRegion : RegionBuilder);
+    const { r0 } = this.code.instantiateBytes(bytes, this.imports);
     const slot = this.nextSlot++;
-    this.table.set(slot, exports.r0);
+    this.table.set(slot, checker ? checker.wrap(region, r0) : r0);
     const translated = { place, key, generation, slot };
     this.regions.set(id, translated);
     this.enter(memory, translated);
@@ -104,6 +111,7 @@ export class RegionCache {
         );
       },
       mark: this.mark,
+      ...(this.checker ? { leaves: isUnchecked } : {}),
     };
   }
 }

@@ -16,6 +16,8 @@ export interface SoftOptions {
   readonly jit?: 'on' | 'off';
   /** How often a block is run by the interpreter before it is translated. */
   readonly jitThreshold?: number;
+  /** Run translated code by the interpreter too; the first difference is an internal error. */
+  readonly check?: boolean;
 }
 
 /** An x86-64 CPU of our own: works wherever WebAssembly does. */

@@ -6,6 +6,7 @@ import type { LocalApicRecord, VcpuRecord } from '../records.js';
 import { resetRecord } from '../reset-record.js';
 import { BusExits, LEAVE } from './bus-exits.js';
 import { RegionCache } from './region-cache.js';
+import { RegionChecker } from './region-checker.js';
 import type { InterpExports, RuntimeExports, SoftCode } from './soft-code.js';
 import type { SoftVm } from './soft-vm.js';
 import { StateView } from './state-view.js';
@@ -26,6 +27,7 @@ export class SoftVcpu implements Vcpu {
   private readonly interp: InterpExports;
   private readonly exits: BusExits;
   private readonly jit: RegionCache | undefined;
+  private readonly checker: RegionChecker | undefined;
   private bus: InlineBus;
   private readonly counts: BigUint64Array;
 
@@ -51,7 +53,21 @@ export class SoftVcpu implements Vcpu {
     const interp = code.instantiate('interp', { env: { ...env, ...decoder, hot }, rt });
     this.interp = interp as unknown as InterpExports;
     if (vm.jit) {
-      const imports = { rt, env: { ...env, guest_call: this.interp.guest_call } };
+      if (vm.jit.check) {
+        const { decoder } = vm.tables;
+        const { wasmMemory: memory } = vm;
+        this.checker = new RegionChecker(
+          memory,
+          state,
+          code,
+          this.interp,
+          runtime,
+          decoder,
+          UNWIND,
+        );
+      }
+      const { guest_call } = this.interp;
+      const imports = { rt, env: { ...env, guest_call, ...this.checker?.imports } };
       this.jit = new RegionCache(
         vm,
         this.state,
@@ -59,6 +75,7 @@ export class SoftVcpu implements Vcpu {
         imports,
         this.interp.regions,
         runtime.mark_code,
+        this.checker,
       );
     }
     this.records = new VcpuState(state, runtime, () => BigInt(Math.floor(vm.clock.nowNs())));
@@ -221,7 +238,7 @@ export class SoftVcpu implements Vcpu {
         if (msr === MSR_APIC_BASE) this.placeApic();
         return 0;
       },
-      interrupt_ack: () => interrupts.acknowledge(index),
+      interrupt_ack: () => (this.checker?.deferInterrupt() ? -1 : interrupts.acknowledge(index)),
       clock_ns: () => vm.clock.nowNs(),
       random_u32: () => vm.randomU32(),
     };
