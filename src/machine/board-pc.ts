@@ -24,7 +24,6 @@ import type { InlineBus, Vm } from '../engine/engine.js';
 import { PM_BASE, SCI_IRQ } from '../firmware/acpi/board.js';
 import type { RamLayout } from '../firmware/e820.js';
 import type { VirtioType } from '../virtio/core/virtio-type.js';
-import { VirtioPci } from '../virtio/pci/virtio-pci.js';
 import { BoardMemory } from './board-memory.js';
 import type { DeviceConfig, MachineConfig } from './config.js';
 import { debugExitPort, isaDevices } from './extra-devices.js';
@@ -33,7 +32,7 @@ import type { MachineClock } from './machine-clock.js';
 import { SharedLine } from './shared-line.js';
 import type { Timers } from './timers.js';
 import { type VirtioBackends, virtioDevices } from './virtio-devices.js';
-import { VirtioDoorbells } from './virtio-doorbells.js';
+import { wireVirtio } from './virtio-wiring.js';
 
 export interface BoardWiring {
   readonly vm: Vm;
@@ -56,10 +55,6 @@ export interface BoardWiring {
 const TIMER_GSI = 2;
 const ISA_IRQS = 16;
 const RESET_CONTROL_OFFSET = 1;
-/** Of a virtio function: what version 1 of the interface is behind. */
-const MODERN_REGION = 1;
-/** Slot 2 is left to a display, as on boards that guests know. */
-const FIRST_VIRTIO_SLOT = 3;
 
 /**
  * Machine type `pc`: i440FX and PIIX with the chips of a PC on ISA. ISA interrupts go to the 8259 pair
@@ -128,18 +123,25 @@ export class PcBoard implements InlineBus {
       },
       { ioBase: PM_BASE },
     );
-    const virtio = this.virtioFunctions(piix3);
-    this.virtio = virtio.map(({ core }) => core.type);
+    const { physical } = this.memory;
+    const discard = (gpa: number, length: number) => {
+      if (wiring.release !== undefined) physical.discard(gpa, length, wiring.release);
+    };
+    const devices = virtioDevices(config.devices, { ...wiring.virtio, discard });
+    this.virtio = devices.map(({ type }) => type);
+    const virtio = wireVirtio(devices, {
+      vm,
+      log,
+      memory: physical,
+      ports: this.ports,
+      mmio: this.mmio,
+      intx: (slot) => piix3.pciInput(slot, 1),
+    });
     this.pciSlots = [
       { name: this.i440fx.name, slot: 0, function: 0, face: this.i440fx.pci },
       { name: piix3.name, slot: 1, function: 0, face: piix3.pci },
       { name: this.pm.name, slot: 1, function: 3, face: this.pm.pci },
-      ...virtio.map(({ name, pci }, index) => ({
-        name,
-        slot: FIRST_VIRTIO_SLOT + index,
-        function: 0,
-        face: pci,
-      })),
+      ...virtio.slots,
     ];
     const pciHost = new PciHost(this.pciSlots, {
       read: (offset, width) =>
@@ -179,7 +181,7 @@ export class PcBoard implements InlineBus {
     this.ports.attachRegion(this.pm, 1, this.pm.regions[1]!.base);
     pmPorts = this.ports.attachRegion(this.pm, 0, this.pm.pmBase);
     this.mmio.attach(interrupts.ioApic);
-    this.devices = [this.i440fx, ...onPorts, piix3, this.pm, ...virtio];
+    this.devices = [this.i440fx, ...onPorts, piix3, this.pm, ...virtio.boards];
   }
 
   /** Every device in the state of a reset that the CPU or the reset button asked for. */
@@ -246,43 +248,6 @@ export class PcBoard implements InlineBus {
       this.uarts.push(uart);
     });
     return this.uarts;
-  }
-
-  /** Each in a slot of its own; its BARs stand where the guest puts them. */
-  private virtioFunctions(piix3: Piix3): VirtioPci<unknown>[] {
-    const { vm, log, virtio, release } = this.wiring;
-    const { physical } = this.memory;
-    const discard = (gpa: number, length: number) => {
-      if (release !== undefined) physical.discard(gpa, length, release);
-    };
-    return virtioDevices(this.config.devices, { ...virtio, discard }).map(
-      ({ type, withheld }, index) => {
-        const places: (Attachment | undefined)[] = [];
-        const bus = (region: number) =>
-          device.regions[region]!.space === 'port' ? this.ports : this.mmio;
-        const device: VirtioPci<unknown> = new VirtioPci(
-          type,
-          {
-            dma: physical,
-            log,
-            msi: { send: (address, data) => vm.sendMsi(address, data) },
-            intx: piix3.pciInput(FIRST_VIRTIO_SLOT + index, 1),
-            regionMoved: (region, base) => {
-              bus(region).move(places[region]!, base);
-              if (region === MODERN_REGION) doorbells.move(base);
-            },
-          },
-          { name: `virtio-${type.name}${index}`, withheld },
-        );
-        const doorbells = new VirtioDoorbells(vm, type.queueSizes.length, (offset, queue) =>
-          device.write(MODERN_REGION, offset, 2, queue),
-        );
-        device.regions.forEach((_, region) => {
-          places[region] = bus(region).attachRegion(device, region);
-        });
-        return device;
-      },
-    );
   }
 
   private extra(device: DeviceConfig): Device<unknown> {

@@ -1,6 +1,6 @@
 import { PORT } from '../chipset/isa-debug-exit/registers.js';
 import { MachineError } from './machine-error.js';
-import { checkVirtio, virtioNames } from './virtio-devices.js';
+import { checkVirtio, checkVirtioCount, virtioNames } from './virtio-devices.js';
 
 /** `--device NAME[,key=value...]`. */
 export interface DeviceConfig {
@@ -13,6 +13,7 @@ const known = [DEBUG_EXIT, ...virtioNames];
 
 /** Throws {@link MachineError} unless every `--device` is one that there is, with good options. */
 export function checkDevices(devices: readonly DeviceConfig[]): void {
+  checkVirtioCount(devices);
   for (const device of devices) {
     if (!known.includes(device.name)) {
       throw new MachineError(

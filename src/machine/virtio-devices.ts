@@ -1,5 +1,6 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
+import { virtioMmio } from '../firmware/acpi/board.js';
 import { VirtioBalloon } from '../virtio/balloon/balloon.js';
 import { VirtioBlk } from '../virtio/blk/blk.js';
 import { VirtioConsole } from '../virtio/console/console.js';
@@ -21,11 +22,16 @@ export interface VirtioBackends {
   readonly discard: (gpa: number, length: number) => void;
 }
 
+/** Slots 3 to 31. */
+const PCI_SLOTS = 29;
+
 /** What an option may be, as a pattern and in words. */
 type Option = readonly [pattern: RegExp, wanted: string];
 const pairs: Option = [/^([1-9]|1[0-6])$/, '1 to 16'];
 const flag: Option = [/^(on|off)$/, 'on|off'];
 const ring: Option = [/^(split|packed)$/, 'split|packed'];
+const transport: Option = [/^(pci|mmio)$/, 'pci|mmio'];
+const common = { ring, transport };
 
 const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
   'virtio-blk': {
@@ -34,19 +40,19 @@ const options: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
     queues: pairs,
     block: [/^(512|4096)$/, '512|4096'],
     readonly: flag,
-    ring,
+    ...common,
   },
   'virtio-net': {
     net: [/./, 'BACKEND'],
     mac: [/^[\da-f][02468ace](:[\da-f]{2}){5}$/i, 'a unicast address such as 52:54:00:12:34:56'],
     queues: pairs,
     mtu: [/^(6[89]|[7-9]\d|[1-9]\d{2,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d)$/, '68 to 65499'],
-    ring,
+    ...common,
   },
   // Port 0 is the console; the others are channels of these names.
-  'virtio-console': { ports: [/^[^:]+(:[^:]+){0,29}$/, 'NAME:NAME...'], ring },
-  'virtio-rng': { ring },
-  'virtio-balloon': { ring },
+  'virtio-console': { ports: [/^[^:]+(:[^:]+){0,29}$/, 'NAME:NAME...'], ...common },
+  'virtio-rng': common,
+  'virtio-balloon': common,
 };
 
 export const virtioNames: readonly string[] = Object.keys(options);
@@ -67,11 +73,38 @@ export function checkVirtio(device: DeviceConfig): void {
   }
 }
 
+/** Throws {@link MachineError} `bad-config` for more devices than the board has places. */
+export function checkVirtioCount(devices: readonly DeviceConfig[]): void {
+  const onMmio = mmioDevices(devices);
+  const onPci = devices.filter(({ name }) => virtioNames.includes(name)).length - onMmio;
+  const check = (found: number, max: number, where: string) => {
+    if (found <= max) return;
+    const message = `--device: found ${found} virtio devices on ${where}, wanted up to ${max}`;
+    throw new MachineError('bad-config', message);
+  };
+  check(onPci, PCI_SLOTS, 'PCI');
+  check(onMmio, virtioMmio.max, 'MMIO');
+}
+
+export interface VirtioDevice {
+  readonly type: VirtioType<unknown>;
+  /** Feature bits that it does not offer. */
+  readonly withheld: readonly number[];
+  readonly isMmio: boolean;
+}
+
+const isMmio = ({ options: { transport: on } }: DeviceConfig) => on === 'mmio';
+
+/** How many stand at addresses that the guest is told of. */
+export function mmioDevices(devices: readonly DeviceConfig[]): number {
+  return devices.filter((device) => virtioNames.includes(device.name) && isMmio(device)).length;
+}
+
 /** The virtio devices of a configuration, each with its backend. */
 export function virtioDevices(
   devices: readonly DeviceConfig[],
   backends: VirtioBackends,
-): { type: VirtioType<unknown>; withheld: readonly number[] }[] {
+): VirtioDevice[] {
   const disks = [...backends.disks];
   const nets = [...backends.nets];
   const ports = [...backends.ports];
@@ -115,6 +148,7 @@ export function virtioDevices(
     .map((device, index) => ({
       type: make(device, index),
       withheld: device.options.ring === 'split' ? [feature.packed] : [],
+      isMmio: isMmio(device),
     }));
 }
 

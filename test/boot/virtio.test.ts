@@ -112,6 +112,7 @@ test(
   async (t) => {
     const disk = new MemoryDisk(64 << 20);
     const packed = new MemoryDisk(64 << 20);
+    const onMmio = new MemoryDisk(32 << 20);
     const link = new PingHost();
     const [console, channel] = [new MemoryChar(), new MemoryChar()];
     const { ask, end } = await boot(
@@ -122,20 +123,22 @@ test(
           options: { disk: 'a', serial: 'a-disk', queues: '2', ring: 'split' },
         },
         { name: 'virtio-blk', options: { disk: 'b', ring: 'packed', block: '4096' } },
+        { name: 'virtio-blk', options: { disk: 'c', transport: 'mmio' } },
         { name: 'virtio-net', options: { net: 'ping', mtu: '1400' } },
         { name: 'virtio-console', options: { ports: 'org.chassis.test' } },
         { name: 'virtio-rng', options: {} },
       ],
-      { disks: [disk, packed], nets: [link], ports: [console, channel] },
+      { disks: [disk, packed, onMmio], nets: [link], ports: [console, channel] },
     );
     assert.match(await ask('cat /sys/block/vda/size'), /\b131072\b/);
     assert.match(await ask('cat /sys/block/vda/serial'), /a-disk/);
-    assert.match(await ask('cat /sys/block/vd?/queue/physical_block_size'), /4096\s+4096/);
+    assert.match(await ask('cat /sys/block/vd?/queue/physical_block_size'), /4096\s+4096\s+4096/);
     assert.match(await ask('cat /proc/interrupts'), /PCI-MSI.*virtio0-req\.0/);
     // Bit 34 of the features that driver and device agreed on.
-    assert.match(await ask('cut -c35 /sys/block/vd?/device/features'), /\n0\s+1\s/);
+    assert.match(await ask('cut -c35 /sys/block/vd?/device/features'), /\n0\s+1\s+1\s/);
+    assert.match(await ask('cat /proc/interrupts'), /IO-APIC +16-fasteoi +virtio\d/);
     await ask('dd if=/dev/urandom of=/tmp/a bs=256k count=16');
-    for (const name of ['vda', 'vdb']) {
+    for (const name of ['vda', 'vdb', 'vdc']) {
       await ask(`dd if=/tmp/a of=/dev/${name} bs=256k seek=8 conv=fsync`);
       await ask('echo 3 > /proc/sys/vm/drop_caches');
       const compare = `dd if=/dev/${name} bs=256k skip=8 count=16 | cmp - /tmp/a && echo equal`;
@@ -158,12 +161,12 @@ test(
     );
     assert.equal(link.pings, 3);
 
-    await ask('echo to-the-host > /dev/hvc0; echo out > /dev/vport3p1');
+    await ask('echo to-the-host > /dev/hvc0; echo out | tee /dev/vport*p1');
     assert.match(console.text, /to-the-host/);
     assert.match(channel.text, /out/);
     channel.type('in\n');
-    assert.match(await ask('cat /sys/class/virtio-ports/vport3p1/name'), /org\.chassis\.test/);
-    assert.match(await ask('head -n 1 /dev/vport3p1'), /\nin\b/);
+    assert.match(await ask('cat /sys/class/virtio-ports/vport*p1/name'), /org\.chassis\.test/);
+    assert.match(await ask('head -n 1 /dev/vport*p1'), /\nin\b/);
     await end();
   },
 );

@@ -17,6 +17,8 @@ export interface VirtioMmioWiring {
 
 export interface VirtioMmioOptions {
   readonly base: number;
+  /** Feature bits that are not offered. */
+  readonly withheld?: readonly number[];
   /** In logs and snapshots, where a machine has several of a type. */
   readonly name?: string;
 }
@@ -38,12 +40,13 @@ export class VirtioMmio<S> implements Device<VirtioMmioState<S>>, IoFace {
   constructor(
     private readonly type: VirtioType<S>,
     { dma, log, irq }: VirtioMmioWiring,
-    { base, name = `virtio-${type.name}` }: VirtioMmioOptions,
+    { base, withheld = [], name = `virtio-${type.name}` }: VirtioMmioOptions,
   ) {
     this.name = name;
     this.regions = [{ name: 'mmio', space: 'mmio', sizeBytes: MMIO_BYTES, base }];
     const drive = () => irq.set(this.core.pendingInterrupts !== 0);
-    this.core = new VirtioCore(type, { dma, log, interrupt: drive, acknowledged: drive });
+    const wiring = { dma, log, interrupt: drive, acknowledged: drive };
+    this.core = new VirtioCore(type, wiring, { withheld });
     this.stateVersion = type.stateVersion;
     this.stateCodec = virtioMmioCodec(this.core.codec);
   }
