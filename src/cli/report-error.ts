@@ -27,7 +27,8 @@ function knownStatus(error: unknown): number | undefined {
   }
   if (error instanceof LoadError) return exitStatus.badInput;
   if (error instanceof EngineError) {
-    return error.code === 'unavailable' ? exitStatus.engineMissing : exitStatus.badInput;
+    const isEngine = error.code === 'unavailable' || error.code === 'failed';
+    return isEngine ? exitStatus.engineMissing : exitStatus.badInput;
   }
   if (error instanceof MachineError) {
     return error.code === 'bad-input' ? exitStatus.badInput : exitStatus.usage;

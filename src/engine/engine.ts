@@ -41,8 +41,11 @@ export interface VmOptions {
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   constructor(
-    /** `unavailable`: this engine cannot work here; `limit`: it can, but not this much. */
-    readonly code: 'unavailable' | 'limit' | 'bad-state',
+    /**
+     * `unavailable`: this engine cannot work here; `limit`: it can, but not this much; `failed`: it could
+     * not go on in the middle of a run.
+     */
+    readonly code: 'unavailable' | 'limit' | 'bad-state' | 'failed',
     message: string,
     options?: { cause: unknown },
   ) {

@@ -1,7 +1,7 @@
 import { noChar } from '../backend/char/char.js';
 import { assert } from '../base/assert.js';
 import { cpuidOf } from '../engine/cpu-models.js';
-import type { Exit, InlineBus, Vcpu, Vm } from '../engine/engine.js';
+import { EngineError, type Exit, type InlineBus, type Vcpu, type Vm } from '../engine/engine.js';
 import { type RamLayout, ramLayout } from '../firmware/e820.js';
 import { answerIo, answerMmio } from './answer-exit.js';
 import { BoardMemory } from './board-memory.js';
@@ -181,10 +181,7 @@ export class PcMachine implements Machine, PartsOfMachine {
           report: cpuReport(vcpu.getRecord(), this.board.memory.physical),
         };
       case 'internal-error':
-        throw new Error(
-          `${exit.message}\n${cpuReport(vcpu.getRecord(), this.board.memory.physical)}`,
-          { cause: exit.cause },
-        );
+        throw this.failure(exit, vcpu);
       case 'io':
         answerIo(this.bus, exit);
         return undefined;
@@ -196,6 +193,14 @@ export class PcMachine implements Machine, PartsOfMachine {
       case 'debug':
         return undefined;
     }
+  }
+  private failure(
+    { message, cause }: Extract<Exit, { kind: 'internal-error' }>,
+    vcpu: Vcpu,
+  ): Error {
+    const text = `${message}\n${cpuReport(vcpu.getRecord(), this.board.memory.physical)}`;
+    // Without a cause of ours it is the host that failed.
+    return cause === undefined ? new EngineError('failed', text) : new Error(text, { cause });
   }
 }
 
