@@ -13,7 +13,15 @@ import { variantOf } from '../isa/decode.js';
 import { fieldClass, operandsOf } from '../isa/operands.js';
 import { type Bits, type Operand, type RegField, RSP, Sem, type Variant } from '../isa/sem.js';
 import * as L from '../state/layout.js';
-import { KIND_ADD, KIND_DEC, KIND_INC, KIND_LAZY, KIND_LOGIC, KIND_PRODUCT, KIND_SUB } from './flags.js';
+import {
+  KIND_ADD,
+  KIND_DEC,
+  KIND_INC,
+  KIND_LAZY,
+  KIND_LOGIC,
+  KIND_PRODUCT,
+  KIND_SUB,
+} from './flags.js';
 import type { Edge, RegionNode, RegionPage } from './region.js';
 
 const REGION = { params: [], results: ['i32'] } as const;
@@ -71,7 +79,7 @@ export class RegionBuilder extends Sem {
   private exit!: Label;
   private readonly labels = new Map<RegionNode, Label>();
   private node!: RegionNode;
-  private insn!: Insn;
+  protected insn!: Insn;
   /** Address of the current instruction from the entry's page; how many of its block are before it. */
   private at = 0;
   private done = 0;
@@ -147,7 +155,7 @@ export class RegionBuilder extends Sem {
   }
 
   /** On each turn of a loop: an interrupt, a request or the end of the budget leaves the region. */
-  private interrupted(node: RegionNode): void {
+  protected interrupted(node: RegionNode): void {
     const asked = this.ne(this.state('i64.load', L.ATTENTION), this.i64(0));
     const over = this.geU(this.get(this.count), this.state('i64.load', L.ICOUNT_LIMIT));
     this.cold(this.or(asked, over), () => this.exitTo(this.address(node.at), 0));
@@ -204,14 +212,14 @@ export class RegionBuilder extends Sem {
   }
 
   /** The runtime may have asked for events, or changed the code that follows. */
-  private undisturbed(): void {
+  protected undisturbed(): void {
     const exit = (): void => this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1);
     this.cold(this.ne(this.state('i64.load', L.ATTENTION), this.i64(0)), exit);
     this.stillHere(exit);
   }
 
   /** After what may have changed the mapping of linear addresses or the code itself. */
-  private stillHere(exit: () => void): void {
+  protected stillHere(exit: () => void): void {
     const { page } = this.node;
     const moved = this.ne(this.state('i32.load', L.CODE_EPOCH), this.get(this.epoch));
     this.cold(moved, () => {
@@ -244,7 +252,7 @@ export class RegionBuilder extends Sem {
   }
 
   /** The page must still be where it was when it was translated, with the same bytes. */
-  private guard(page: RegionPage, at: number): void {
+  protected guard(page: RegionPage, at: number): void {
     const linear = this.address(page.delta * 4096);
     const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
     const entry = this.add(this.get(this.tlb), index);
@@ -338,7 +346,7 @@ export class RegionBuilder extends Sem {
   }
 
   /** Goes to the region's exit; `unrun` instructions of the block did not complete. */
-  private exitTo(rip: Value, unrun: number, skip = 0): void {
+  protected exitTo(rip: Value, unrun: number, skip = 0): void {
     this.set(this.exitRip, rip);
     this.set(this.exitCode, this.i32(this.flags.kind | (unrun << 8) | skip));
     this.br(this.exit);

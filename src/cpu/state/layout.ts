@@ -135,10 +135,11 @@ export const CODE_EPOCH = 0x4b4;
 export const JIT_SKIP = 0x4b8;
 /** Calls of the guest that are calls of `run` now, u32. */
 export const JIT_DEPTH = 0x4bc;
-/** Statistics, u64: regions entered by `run`; instructions run in regions; exits to the interpreter. */
+/** Statistics, u64: regions entered by `run`; instructions run in regions. */
 export const JIT_ENTRIES = 0x4c0;
 export const JIT_RETIRED = 0x4c8;
-export const JIT_LEFT = 0x4d0;
+/** With `--trace jit`: exits of regions by reason, four u64 (see jit/traced-region.ts). */
+export const JIT_EXITS = 0x4e0;
 /** How often a block is run before it is translated, u32; 0: never. */
 export const JIT_THRESHOLD = 0x4d8;
 /** Linear page the last fetch came from (bits 63..12; -1: none), u64, and place - linear, i32. */

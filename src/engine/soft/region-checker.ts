@@ -137,8 +137,7 @@ export class RegionChecker {
   /** The interpreter's state stays; what the region says about itself and about events is added. */
   private goOn({ count, unwound }: Attempt): void {
     const { state, afterView } = this;
-    const statistics = this.after.subarray(L.JIT_ENTRIES, L.JIT_LEFT + 8);
-    this.area.set(statistics, L.JIT_ENTRIES);
+    this.area.set(this.after.subarray(L.JIT_ENTRIES, L.JIT_THRESHOLD), L.JIT_ENTRIES);
     // The interpreter finds a fault again.
     const skip = count === 0 || unwound || afterView.getUint32(L.JIT_SKIP, true) !== 0;
     state.setU32(L.JIT_SKIP, skip ? 1 : 0);
@@ -174,6 +173,10 @@ export class RegionChecker {
       for (let i = 0; i < length; i++) bytes[place + i] = this.old[at + i]!;
     }
     this.area.set(this.start);
+    // What the region has seen go is gone: neither of these goes back.
+    for (const at of [L.CODE_EPOCH, L.CODE_TAG, L.CODE_TAG + 4, L.CODE_ADDEND]) {
+      state.setU32(at, this.afterView.getUint32(at, true));
+    }
     const difference = this.interpret(count) ?? (this.isSame() ? undefined : 'they differ');
     return { count, status, unwound, difference };
   }
