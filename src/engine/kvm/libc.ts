@@ -1,26 +1,7 @@
 import koffi from 'koffi';
 
 /** The C library's calls that KVM needs. Negative answers are failures; {@link errorName} says which. */
-export interface Libc {
-  open(path: string, flags: number): number;
-  close(fd: number): number;
-  /** With a structure, or with a number. */
-  ioctl(fd: number, request: number, argument: Uint8Array | bigint | null): number;
-  ioctlNumber(fd: number, request: number, argument: number): number;
-  /** Maps; throws for a failure. */
-  mmap(sizeBytes: number, flags: number, fd: number): { address: bigint; bytes: Uint8Array };
-  munmap(address: bigint, sizeBytes: number): void;
-  madvise(address: bigint, sizeBytes: number, advice: number): number;
-  eventfd(value: number, flags: number): number;
-  eventfdWrite(fd: number, value: number): number;
-  epollCreate(flags: number): number;
-  epollControl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
-  epollWait(epoll: number, events: Uint8Array, max: number, timeoutMs: number): number;
-  gettid(): number;
-  tgkill(pid: number, tid: number, signal: number): number;
-  /** Makes `signal` do nothing but interrupt a system call. */
-  ignoreGently(signal: number): void;
-}
+export type Libc = ReturnType<typeof load>;
 
 export const EINTR = 4;
 export const O_RDWR = 2;
@@ -43,35 +24,54 @@ export function libc(): Libc {
   return loaded;
 }
 
-function load(): Libc {
+function load() {
   const library = koffi.load('libc.so.6');
-  const mmap = library.func(
+  const f = <F extends (...args: never[]) => unknown>(declaration: string) =>
+    library.func(declaration) as unknown as F;
+  type OfFd = (fd: number) => number;
+  const mmap = f<(at: null, size: number, prot: number, flags: number, fd: number, n: 0) => bigint>(
     'void *mmap(void *address, size_t size, int protection, int flags, int fd, int64 offset)',
   );
-  const munmap = library.func('int munmap(void *address, size_t size)');
-  const signal = library.func('void *signal(int signal, void *handler)');
+  const signal = f<(number: number, handler: unknown) => unknown>(
+    'void *signal(int signal, void *handler)',
+  );
   // A handler has to be C, for it runs in the middle of anything. This one takes an int and does nothing.
   const handler = library.symbol('abs');
   return {
-    open: library.func('int open(str path, int flags)'),
-    close: library.func('int close(int fd)'),
-    ioctl: library.func('int ioctl(int fd, ulong request, void *argument)'),
-    ioctlNumber: library.func('int ioctl(int fd, ulong request, uintptr_t argument)'),
-    mmap(sizeBytes, flags, fd) {
-      const address: bigint = mmap(null, sizeBytes, PROT_READ_WRITE, flags, fd, 0);
+    open: f<(path: string, flags: number) => number>('int open(str path, int flags)'),
+    close: f<OfFd>('int close(int fd)'),
+    /** With a structure. */
+    ioctl: f<(fd: number, request: number, argument: Uint8Array) => number>(
+      'int ioctl(int fd, ulong request, void *argument)',
+    ),
+    ioctlNumber: f<(fd: number, request: number, argument: number) => number>(
+      'int ioctl(int fd, ulong request, uintptr_t argument)',
+    ),
+    /** Maps; throws for a failure. */
+    mmap(sizeBytes: number, flags: number, fd: number): { address: bigint; bytes: Uint8Array } {
+      const address = mmap(null, sizeBytes, PROT_READ_WRITE, flags, fd, 0);
       if (BigInt.asUintN(64, address) === ALL_ONES) throw new Error(`mmap: ${errorName()}`);
       return { address, bytes: new Uint8Array(koffi.view(address, sizeBytes)) };
     },
-    munmap: (address, sizeBytes) => munmap(address, sizeBytes),
-    madvise: library.func('int madvise(void *address, size_t size, int advice)'),
-    eventfd: library.func('int eventfd(uint value, int flags)'),
-    eventfdWrite: library.func('int eventfd_write(int fd, uint64 value)'),
-    epollCreate: library.func('int epoll_create1(int flags)'),
-    epollControl: library.func('int epoll_ctl(int epoll, int operation, int fd, void *event)'),
-    epollWait: library.func('int epoll_wait(int epoll, void *events, int max, int timeout)'),
-    gettid: library.func('int gettid()'),
-    tgkill: library.func('int tgkill(int pid, int tid, int signal)'),
-    ignoreGently: (number) => signal(number, handler),
+    munmap: f<(at: bigint, size: number) => number>('int munmap(void *address, size_t size)'),
+    madvise: f<(at: bigint, size: number, advice: number) => number>(
+      'int madvise(void *address, size_t size, int advice)',
+    ),
+    eventfd: f<(value: number, flags: number) => number>('int eventfd(uint value, int flags)'),
+    eventfdWrite: f<(fd: number, n: number) => number>('int eventfd_write(int fd, uint64 value)'),
+    epollCreate: f<OfFd>('int epoll_create1(int flags)'),
+    epollControl: f<(epoll: number, operation: number, fd: number, event: Uint8Array) => number>(
+      'int epoll_ctl(int epoll, int operation, int fd, void *event)',
+    ),
+    epollWait: f<(epoll: number, events: Uint8Array, max: number, timeoutMs: number) => number>(
+      'int epoll_wait(int epoll, void *events, int max, int timeout)',
+    ),
+    gettid: f<() => number>('int gettid()'),
+    tgkill: f<(pid: number, tid: number, signal: number) => number>(
+      'int tgkill(int pid, int tid, int signal)',
+    ),
+    /** Makes `signal` do nothing but interrupt a system call. */
+    ignoreGently: (number: number): unknown => signal(number, handler),
   };
 }
 

@@ -31,43 +31,13 @@ export const activity = { running: 0, halted: 1, waitForSipi: 2, shutDown: 3, mw
 /** PendingEvents.exception.kind. */
 const kind = { fault: 0, trap: 1, software: 2, external: 3 } as const;
 
-/** A structure of the kernel's, read and written as a whole. */
-class Block {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-
-  constructor(
-    private readonly c: Libc,
-    private readonly fd: number,
-    private readonly what: string,
-    sizeBytes: number,
-    private readonly getRequest: number,
-    private readonly setRequest: number,
-  ) {
-    this.bytes = new Uint8Array(sizeBytes);
-    this.view = new DataView(this.bytes.buffer);
-  }
-
-  get(): DataView {
-    checked(this.c.ioctl(this.fd, this.getRequest, this.bytes), this.what);
-    return this.view;
-  }
-
-  set(): void {
-    checked(this.c.ioctl(this.fd, this.setRequest, this.bytes), this.what);
-  }
-}
-
-/** What a vCPU's state is in: for people, structure, request. */
-const blocks = {
-  regs: ['the general registers', 'regs', 'REGS'],
-  sregs: ['the system registers', 'sregs', 'SREGS'],
-  xsave: ['the XSAVE area', 'xsave', 'XSAVE'],
-  xcrs: ['XCR0', 'xcrs', 'XCRS'],
-  debug: ['the debug registers', 'debugregs', 'DEBUGREGS'],
-  pending: ['pending events', 'vcpu_events', 'VCPU_EVENTS'],
-  mp: ['the activity', 'mp_state', 'MP_STATE'],
-} as const;
+/** The structures that a vCPU's state is in, for people; each with a request to read and to write it. */
+const structures = {
+  ...{ regs: 'the general registers', sregs: 'the system registers', xcrs: 'XCR0' },
+  ...{ xsave: 'the XSAVE area', debugregs: 'the debug registers', vcpu_events: 'pending events' },
+  ...{ mp_state: 'the activity' },
+};
+type Structure = keyof typeof structures;
 
 /** kvm_msrs. */
 class MsrList {
@@ -98,7 +68,7 @@ class MsrList {
 
 /** The state of a vCPU between two instructions as records, and back. */
 export class KvmVcpuState {
-  private readonly block: Readonly<Record<keyof typeof blocks, Block>>;
+  private readonly views = new Map<Structure, DataView>();
   /** Those of {@link recordMsrs} that this host has, once that is known. */
   private readonly readable = [...recordMsrs];
 
@@ -109,25 +79,25 @@ export class KvmVcpuState {
     private readonly xsaveBytes: number,
     /** The kernel has the local APIC, and so knows of halted vCPUs. */
     private readonly apic: boolean,
-  ) {
-    this.block = Object.fromEntries(
-      Object.entries(blocks).map(([name, [what, size, request]]) => [
-        name,
-        new Block(
-          c,
-          fd,
-          what,
-          r.sizeOf[size],
-          r.ioctl[`GET_${request}`],
-          r.ioctl[`SET_${request}`],
-        ),
-      ]),
-    ) as Record<keyof typeof blocks, Block>;
+  ) {}
+
+  /** One of the structures as it was last read or written. */
+  private view(which: Structure): DataView {
+    const view = this.views.get(which) ?? new DataView(new ArrayBuffer(r.sizeOf[which]));
+    this.views.set(which, view);
+    return view;
+  }
+
+  private transfer(way: 'GET' | 'SET', which: Structure): DataView {
+    const view = this.view(which);
+    const request = r.ioctl[`${way}_${which.toUpperCase() as Uppercase<Structure>}`];
+    checked(this.c.ioctl(this.fd, request, new Uint8Array(view.buffer)), structures[which]);
+    return view;
   }
 
   /** `activity` and `nmiPending` of a kernel without a local APIC are its user's to say. */
   read(): VcpuRecord {
-    const general = this.block.regs.get();
+    const general = this.transfer('GET', 'regs');
     const gpr = Array.from({ length: 16 }, (_, i) => general.getBigUint64(gprAt(i), true));
     return {
       registers: {
@@ -145,22 +115,23 @@ export class KvmVcpuState {
   /** Throws {@link EngineError} `bad-state` that names what the kernel refuses. */
   write(record: VcpuRecord): void {
     const { registers } = record;
+    const general = this.view('regs');
     registers.gpr.forEach((value, i) => {
-      this.block.regs.view.setBigUint64(gprAt(i), value, true);
+      general.setBigUint64(gprAt(i), value, true);
     });
-    this.block.regs.view.setBigUint64(r.regs.rip, registers.rip, true);
-    this.block.regs.view.setBigUint64(r.regs.rflags, registers.rflags, true);
+    general.setBigUint64(r.regs.rip, registers.rip, true);
+    general.setBigUint64(r.regs.rflags, registers.rflags, true);
     this.writeSystem(record.system);
-    this.block.regs.set();
+    this.transfer('SET', 'regs');
     this.writeXsave(record.xsave);
     this.writeMsrs(record.msrs);
     this.writeEvents(record.events);
   }
 
   private readSystem(): SystemRegisters {
-    const view = this.block.sregs.get();
-    const debug = this.block.debug.get();
-    const xcrs = this.block.xcrs.get();
+    const view = this.transfer('GET', 'sregs');
+    const debug = this.transfer('GET', 'debugregs');
+    const xcrs = this.transfer('GET', 'xcrs');
     const word = (at: number) => view.getBigUint64(at, true);
     const table = (at: number) => ({
       base: word(at + r.dtable.base),
@@ -185,7 +156,7 @@ export class KvmVcpuState {
 
   private writeSystem(system: SystemRegisters): void {
     // The base of the APIC and what the record does not know stay.
-    const view = this.block.sregs.get();
+    const view = this.transfer('GET', 'sregs');
     const word = (at: number, value: bigint) => view.setBigUint64(at, value, true);
     system.segments.forEach((segment, i) => {
       writeSegment(view, r.sregs.segments[i]!, segment);
@@ -201,27 +172,26 @@ export class KvmVcpuState {
       word(r.sregs[name], system[name]);
     }
     for (let i = 0; i < 4; i++) word(r.sregs.interrupt_bitmap + 8 * i, 0n);
-    this.block.sregs.set();
-    const xcrs = this.block.xcrs.get();
+    this.transfer('SET', 'sregs');
+    const xcrs = this.transfer('GET', 'xcrs');
     if (xcrs.getUint32(r.xcrs.nr_xcrs, true) > 0 || system.xcr0 !== 1n) {
       xcrs.setUint32(r.xcrs.nr_xcrs, 1, true);
       xcrs.setUint32(r.xcrs.xcr, 0, true);
       xcrs.setBigUint64(r.xcrs.value, system.xcr0, true);
-      this.block.xcrs.set();
+      this.transfer('SET', 'xcrs');
     }
-    const debug = this.block.debug.get();
+    const debug = this.transfer('GET', 'debugregs');
     system.dr.forEach((value, i) => {
       debug.setBigUint64(r.debugregs.db + 8 * i, value, true);
     });
     debug.setBigUint64(r.debugregs.dr6, system.dr6, true);
     debug.setBigUint64(r.debugregs.dr7, system.dr7, true);
-    this.block.debug.set();
+    this.transfer('SET', 'debugregs');
   }
 
   /** x87 and SSE are always marked as there: the kernel fills in what they are initially. */
   private readXsave(): Uint8Array {
-    this.block.xsave.get();
-    const area = this.block.xsave.bytes.slice(0, this.xsaveBytes);
+    const area = new Uint8Array(this.transfer('GET', 'xsave').buffer).slice(0, this.xsaveBytes);
     const view = new DataView(area.buffer);
     view.setUint32(28, 0xffff, true);
     const features = view.getBigUint64(LEGACY_BYTES, true) | X87_AND_SSE;
@@ -233,12 +203,13 @@ export class KvmVcpuState {
     if (area.length > this.xsaveBytes) {
       throw bad(`xsave: found ${area.length} bytes, wanted at most ${this.xsaveBytes}`);
     }
-    const { bytes, view } = this.block.xsave;
+    const view = this.view('xsave');
+    const bytes = new Uint8Array(view.buffer);
     bytes.fill(0);
     bytes.set(area);
     bytes.fill(0, FCS_AND_ON, LEGACY_BYTES);
     view.setUint32(24, view.getUint32(24, true) & 0xffff, true);
-    this.block.xsave.set();
+    this.transfer('SET', 'xsave');
   }
 
   /** All in one request, which ends at the first that this host does not have. */
@@ -303,7 +274,7 @@ export class KvmVcpuState {
 
   private readEvents(): PendingEvents {
     const { exception, interrupt, nmi } = r.events;
-    const view = this.block.pending.get();
+    const view = this.transfer('GET', 'vcpu_events');
     const flag = (at: number) => view.getUint8(at) !== 0;
     const shadow = view.getUint8(interrupt.shadow);
     const thrown = flag(exception.injected) || flag(exception.pending);
@@ -319,23 +290,24 @@ export class KvmVcpuState {
         hasError,
         error: hasError ? view.getUint32(exception.error_code, true) : 0,
         kind: external ? software : thrown && isTrap ? kind.trap : kind.fault,
-        address:
-          thrown && vector === 14 ? this.block.sregs.view.getBigUint64(r.sregs.cr2, true) : 0n,
+        address: thrown && vector === 14 ? this.view('sregs').getBigUint64(r.sregs.cr2, true) : 0n,
       },
       delivering: -1,
       shadow: (shadow & r.shadowBit.STI) !== 0,
       shadowSs: (shadow & r.shadowBit.MOV_SS) !== 0,
       nmiPending: flag(nmi.pending) || flag(nmi.injected),
       nmiBlocked: flag(nmi.masked) && !flag(nmi.injected),
-      activity: this.apic ? activityOf(this.block.mp.get().getUint32(0, true)) : activity.running,
+      activity: this.apic
+        ? activityOf(this.transfer('GET', 'mp_state').getUint32(0, true))
+        : activity.running,
       monitor: NOTHING_MONITORED,
     };
   }
 
   private writeEvents(events: PendingEvents): void {
-    const { bytes, view } = this.block.pending;
+    const view = this.view('vcpu_events');
     const { exception, interrupt, nmi } = r.events;
-    bytes.fill(0);
+    new Uint8Array(view.buffer).fill(0);
     const one = events.exception;
     if (one.pending && one.vector !== TRIPLE_FAULT) {
       const external = one.kind === kind.external || one.kind === kind.software;
@@ -356,25 +328,25 @@ export class KvmVcpuState {
     view.setUint8(nmi.pending, events.nmiPending ? 1 : 0);
     view.setUint8(nmi.masked, events.nmiBlocked ? 1 : 0);
     view.setUint32(r.events.flags, r.eventsValid.NMI_PENDING | r.eventsValid.SHADOW, true);
-    this.block.pending.set();
+    this.transfer('SET', 'vcpu_events');
     if (!this.apic) return;
-    this.block.mp.view.setUint32(0, mpStateOf(events.activity), true);
-    this.block.mp.set();
+    this.view('mp_state').setUint32(0, mpStateOf(events.activity), true);
+    this.transfer('SET', 'mp_state');
   }
 
   /** The kernel takes CR2 with the other system registers only. */
   private setCr2(address: bigint): void {
-    this.block.sregs.get().setBigUint64(r.sregs.cr2, address, true);
-    this.block.sregs.set();
+    this.transfer('GET', 'sregs').setBigUint64(r.sregs.cr2, address, true);
+    this.transfer('SET', 'sregs');
   }
 
   getApicBase(): bigint {
-    return this.block.sregs.get().getBigUint64(r.sregs.apic_base, true);
+    return this.transfer('GET', 'sregs').getBigUint64(r.sregs.apic_base, true);
   }
 
   setApicBase(base: bigint): void {
-    this.block.sregs.get().setBigUint64(r.sregs.apic_base, base, true);
-    this.block.sregs.set();
+    this.transfer('GET', 'sregs').setBigUint64(r.sregs.apic_base, base, true);
+    this.transfer('SET', 'sregs');
   }
 }
 
