@@ -194,7 +194,7 @@ export class Image {
   async flushAll(): Promise<void> {
     await this.flush();
     const { blocks } = this.refcounts;
-    while (this.frees.length > 0 || blocks.dirty.size > 0) await this.commit(true);
+    while (this.frees.length > 0 || blocks.dirty.size > 0) await this.inTurn(true);
   }
 
   /** Requests under way: a cluster freed meanwhile is not given to another before they end. */
@@ -237,11 +237,18 @@ export class Image {
   flush(): Promise<void> {
     // The one that runs may have begun too early; one that waits has not begun.
     if (this.nextCommit !== undefined) return this.nextCommit;
-    const next = this.committing.then(() => {
+    this.nextCommit = this.inTurn(!this.lazy, () => {
       this.nextCommit = undefined;
-      return this.commit(!this.lazy);
     });
-    this.nextCommit = next;
+    return this.nextCommit;
+  }
+
+  /** One commit after the other. */
+  private inTurn(withCounts: boolean, begins?: () => void): Promise<void> {
+    const next = this.committing.then(() => {
+      begins?.();
+      return this.commit(withCounts);
+    });
     this.committing = next.catch(() => {});
     return next;
   }

@@ -447,36 +447,31 @@ export class Qcow2Disk implements Disk {
   private async clear(offset: number, length: number, how: Clearing): Promise<void> {
     if (length <= 0) return;
     const { cluster, unit } = this;
-    const grain = how === 'discard' || how === 'unmap' ? cluster : unit;
+    const zeroes = how === 'keep' || how === 'free';
+    const grain = zeroes ? unit : cluster;
     // Nobody sees what the last cluster has beyond the disk's end.
-    const atEnd = offset + length >= this.sizeBytes;
-    const from = Math.ceil(offset / grain) * grain;
     const end = offset + length;
-    const to = atEnd ? Math.ceil(end / grain) * grain : end - (end % grain);
-    if (from >= to) {
-      if (how === 'keep' || how === 'free') await this.writeZeroBytes(offset, length);
-      return;
-    }
-    if (how === 'keep' || how === 'free') {
-      await this.writeZeroBytes(offset, from - offset);
-      await this.writeZeroBytes(to, end - to);
-    }
+    const from = Math.ceil(offset / grain) * grain;
+    const to = (end >= this.sizeBytes ? Math.ceil(end / grain) : Math.floor(end / grain)) * grain;
+    if (zeroes) await this.writeZeroBytes(offset, Math.min(from, end) - offset);
+    if (zeroes && from < to) await this.writeZeroBytes(to, end - to);
+    else if (zeroes) await this.writeZeroBytes(from, end - from);
     const mapped = this.image.l2Entries * cluster;
-    for (let at = from; at < to; ) {
-      const next = Math.min(to, at - (at % mapped) + mapped);
+    for (let at = from, next = 0; at < to; at = next) {
+      next = Math.min(to, at - (at % mapped) + mapped);
+      const [begin, stop] = [at, next];
       const [first, last] = [Math.floor(at / cluster), Math.floor((next - 1) / cluster)];
-      const begin = at;
+      const shows = this.backing !== undefined && at < this.backing.sizeBytes;
+      const bare = (await this.image.l2(this.l1Index(first))) === undefined;
+      if (bare && !(shows && zeroes)) continue;
       await this.locks.hold(first, last, async () => {
         for (let index = first; index <= last; index++) {
           const base = index * cluster;
-          const mask = unitMask(
-            Math.max(begin - base, 0) / unit,
-            Math.min(next - base, cluster) / unit,
-          );
+          const start = Math.max(begin - base, 0) / unit;
+          const mask = unitMask(start, Math.min(stop - base, cluster) / unit);
           await this.clearCluster(index, mask >>> 0, how);
         }
       });
-      at = next;
     }
   }
 
