@@ -281,6 +281,40 @@ for (const mode of MODES) {
     for (const { vector, dr6 } of guest.events) assert.deepEqual([vector, dr6 & BS], [1, BS]);
   });
 
+  special('TF set in a function steps through its return into the hot caller', mode, (guest) => {
+    const { a } = guest;
+    start(a);
+    a.bind('top');
+    a.inc(BX, 32);
+    a.movImm(AX, { label: 'function' });
+    a.indirect(2, AX);
+    a.bind('back');
+    a.inc(SI, 32);
+    a.bind('one');
+    a.inc(DX, 32);
+    a.bind('two');
+    a.dec(CX, 32);
+    a.bind('three');
+    a.jcc(CC.ne, 'top');
+    halt(a);
+    a.align(16);
+    a.bind('function');
+    a.mov(AX, CX, 32);
+    a.aluImm('and', AX, 0xff, 32);
+    a.jcc(CC.ne, 'plain');
+    a.storeImm({ disp: P.VARS.steps }, 5, a.width === 16 ? 16 : 32);
+    setFlag(a, TF);
+    a.bind('plain');
+    a.emit(0xc3);
+    guest.load().finish();
+    const times = Math.floor(HOT / 256);
+    assert.equal(guest.logged, 5 * times);
+    assert.deepEqual([guest.reg(BX), guest.reg(SI), guest.reg(DX)], [HOT, HOT, HOT]);
+    const places = ['back', 'one', 'two', 'three', 'top'].map((label) => guest.address(label));
+    const rips = guest.events.map(({ rip }) => rip);
+    assert.deepEqual(rips, Array.from({ length: times }, () => places).flat());
+  });
+
   special('TF does not stop between MOV SS and what follows it', mode, (guest) => {
     const { a } = guest;
     start(a);

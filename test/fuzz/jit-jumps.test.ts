@@ -339,6 +339,27 @@ special('hot code of the supervisor is run by the user', 'long', (guest: Special
   assert.deepEqual([event!.vector, event!.error, event!.rip], [PF, 5, guest.address('faults')]);
 });
 
+special('a jump to the last address there is faults, and comes out of run', 'long', (guest) => {
+  const { a } = guest;
+  start(a, HOT);
+  a.bind('top');
+  a.storeImm({ disp: P.VARS.recover }, { label: 'after' });
+  a.store({ disp: P.VARS.recoverStack }, SP);
+  a.inc(BX, 32);
+  a.aluImm('cmp', CX, 4, 32);
+  a.jcc(CC.g, 'after');
+  a.movImm(AX, 0, 32);
+  a.aluImm('sub', AX, 1, 64);
+  a.indirect(4, AX);
+  a.bind('after');
+  again(a, 'top');
+  halt(a);
+  guest.load().finish();
+  assert.equal(guest.reg(BX), HOT);
+  const events = guest.events.map(({ vector, rip, cr2 }) => [vector, rip, cr2]);
+  assert.deepEqual(events, Array(4).fill([PF, 0xffff_ffff, 0xffff_ffff]));
+});
+
 special('the same bytes as 64-bit and as 32-bit code', 'long', (guest: SpecialCase) => {
   const { a } = guest;
   const COMPATIBILITY = 0x38;
