@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { loadSoftCode } from '#src/backend/node/soft-code.js';
 import type { Engine } from '#src/engine/engine.js';
@@ -9,6 +10,7 @@ import { createMachine } from '#src/machine/create-machine.js';
 import type { Machine } from '#src/machine/machine.js';
 import { MachineError } from '#src/machine/machine-error.js';
 import { loadMachine } from '#src/machine/snapshot.js';
+import { guestFile, needsGuests } from '../guests/guest-files.js';
 import { config, testHost } from '../machine/rig.js';
 import { kvm } from './engines.js';
 import { tickFirmware, tickLines } from './tick-guest.js';
@@ -28,7 +30,10 @@ const hostOf = async (name: 'soft' | 'kvm') => {
 
 /** Runs until there are some more lines on the debug console; a line may be cut by the stop. */
 async function hear(machine: Machine, console: { text: string }, lines: number): Promise<void> {
-  const enough = () => console.text.split('\n').length > lines;
+  await runUntil(machine, () => console.text.split('\n').length > lines);
+}
+
+async function runUntil(machine: Machine, enough: () => boolean): Promise<void> {
   const patience = performance.now() + 20_000;
   const look = setInterval(() => {
     if (enough() || performance.now() > patience) machine.stop();
@@ -36,7 +41,7 @@ async function hear(machine: Machine, console: { text: string }, lines: number):
   const outcome = await machine.run();
   clearInterval(look);
   assert.equal(outcome.kind, 'stopped');
-  assert.ok(enough(), `heard only ${JSON.stringify(console.text)}`);
+  assert.ok(enough(), 'waited in vain');
 }
 
 /** What a guest says while it is carried from engine to engine, all in one. */
@@ -73,6 +78,48 @@ for (const stops of [
     const wanted = tickLines(heard.length + 1);
     assert.deepEqual(heard, wanted.slice(0, -1));
     assert.ok(wanted.at(-1)!.startsWith(last));
+  });
+}
+
+/** SeaBIOS, stopped and carried on at each of these lines of its log. */
+const lines = [
+  'PCI device probing',
+  'Found \\d cpu',
+  'Scan for VGA',
+  'All threads comp',
+  'e820 map has',
+];
+
+for (const [what, stops, cpus] of [
+  ['from engine to engine', ['soft', 'kvm', 'soft', 'kvm', 'soft'], 1],
+  ['with two vCPUs', ['kvm', 'kvm', 'kvm', 'kvm', 'kvm'], 2],
+] as const) {
+  test(`SeaBIOS is carried on in the middle of its POST, ${what}`, {
+    skip: skip || needsGuests('bios-256k.bin').skip,
+    timeout: 90_000,
+  }, async () => {
+    const data = new Uint8Array(readFileSync(guestFile('bios-256k.bin')));
+    const firmware = { name: 'bios', data };
+    const wanted = config({ firmware, cpus, cpu: 'common', memoryBytes: 32 << 20 });
+    let log = '';
+    let saved: Uint8Array | undefined;
+    for (const [i, stop] of stops.entries()) {
+      const { host, debugcon } = await hostOf(stop);
+      const machine =
+        saved === undefined
+          ? createMachine(wanted, host)
+          : loadMachine({ name: 'bios.snap', data: saved }, host);
+      const line = new RegExp(lines[i]!);
+      await runUntil(machine, () => line.test(log + debugcon.text));
+      log += debugcon.text;
+      saved = machine.save();
+      machine.close();
+    }
+    assert.match(log, new RegExp(lines.join('[^]*')));
+    assert.match(log, new RegExp(`Found ${cpus} cpu\\(s\\)`));
+    // Nothing twice, nothing torn.
+    assert.equal(log.split('PCI device probing').length, 2);
+    assert.equal(log.split('Scan for VGA option rom').length, 2);
   });
 }
 
