@@ -174,6 +174,26 @@ test('what ends a run ends it there: nothing that the guest does after is seen',
   machine.close();
 });
 
+test('memory that moves under a vCPU is never gone for it', { skip, timeout: 30_000 }, async () => {
+  // 1: mov al,[0x5000]; test al,al; jnz 1b; out 0x80,al; jmp 1b
+  const code = [0xa0, 0x00, 0x50, 0x84, 0xc0, 0x75, 0xf9, 0xe6, 0x80, 0xeb, 0xf5];
+  const rig = new EngineRig(loadKvmEngine(), code, { ownChips: true });
+  const { vm, vcpu } = rig;
+  rig.slot(0, 0, 0x5000, 0);
+  rig.slot(1, 0x5000, 0x1000, 0x10_0000);
+  vm.memory.bytes.fill(1, vm.memory.start + 0x10_0000, vm.memory.start + 0x10_2000);
+  vcpu.thread!.go();
+  for (let i = 0; i < 200; i++) {
+    rig.slot(1, 0, 0, 0);
+    rig.slot(1, 0x5000, 0x1000, i % 2 === 0 ? 0x10_1000 : 0x10_0000);
+    assert.equal(vcpu.thread!.poll(), undefined);
+    if (i % 20 === 0) await sleep(1);
+  }
+  vcpu.requestPause();
+  assert.deepEqual(await seen(() => vcpu.thread!.poll()), { kind: 'intr' });
+  vm.close();
+});
+
 test('an NMI reaches a guest that never exits', { skip, timeout: 20_000 }, async () => {
   // xor ax,ax; mov ds,ax; mov word [8],0x20; mov word [10],0xf000; mov dx,0x402; mov al,'N'; out dx,al; jmp $
   const code = [0x31, 0xc0, 0x8e, 0xd8, 0xc7, 0x06, 0x08, 0x00, 0x20, 0x00, 0xc7, 0x06, 0x0a, 0x00];

@@ -234,6 +234,15 @@ export class KvmVcpu implements Vcpu {
     this.vm.options.onAttention(this.index);
   }
 
+  /** Out of the guest until the machine looks at it next: what it stands on is about to change. */
+  hold(): void {
+    if (!this.entered || this.closed) return;
+    this.view.setUint8(r.run.immediate_exit, 1);
+    this.worker!.kick();
+    while (this.worker!.back() === undefined);
+    this.view.setUint8(r.run.immediate_exit, this.pauseAsked ? 1 : 0);
+  }
+
   private takePause(): boolean {
     if (!this.pauseAsked) return false;
     this.pauseAsked = false;

@@ -137,6 +137,7 @@ export class KvmVm implements Vm {
   }
 
   setMemorySlot(slot: MemorySlot): void {
+    this.holdVcpus();
     this.slots.set(slot);
   }
 
@@ -149,7 +150,13 @@ export class KvmVm implements Vm {
   }
 
   setA20(open: boolean): void {
+    this.holdVcpus();
     this.slots.setA20(open);
+  }
+
+  /** Between two slots there is nothing for a moment, which no vCPU may see. */
+  private holdVcpus(): void {
+    for (const vcpu of this.vcpus) vcpu?.hold();
   }
 
   // Interrupts.
