@@ -1,7 +1,7 @@
-import { commitDisk } from '../../backend/disk/disk-work.js';
 import { hostDisks } from '../../backend/node/host-disks.js';
 import { exitStatus } from '../exit-status.js';
 import { diskVerb, print, specAt } from './disk-verb.js';
+import { commitDisk } from './disk-work.js';
 
 export const commit = diskVerb('commit', {
   summary: 'move what an overlay has into its backing file',

@@ -1,4 +1,3 @@
-import { copyDisk } from '../../backend/disk/disk-work.js';
 import { createDisk, openDisk } from '../../backend/disk/open-disk.js';
 import { hostDisks } from '../../backend/node/host-disks.js';
 import { exitStatus, usageError } from '../exit-status.js';
@@ -12,6 +11,7 @@ import {
   specAt,
   using,
 } from './disk-verb.js';
+import { copyDisk } from './disk-work.js';
 
 export const convert = diskVerb('convert', {
   summary: 'copy a disk into another format',

@@ -1,8 +1,8 @@
-import { extents } from '../../backend/disk/disk-work.js';
 import { openDisk } from '../../backend/disk/open-disk.js';
 import { hostDisks } from '../../backend/node/host-disks.js';
 import { exitStatus } from '../exit-status.js';
 import { diskVerb, print, specAt, using } from './disk-verb.js';
+import { extents } from './disk-work.js';
 
 export const map = diskVerb('map', {
   summary: 'show where the disk’s bytes are',

@@ -1,8 +1,8 @@
-import { rebaseDisk } from '../../backend/disk/disk-work.js';
 import { parseFileSpec } from '../../backend/disk/file-spec.js';
 import { hostDisks } from '../../backend/node/host-disks.js';
 import { exitStatus } from '../exit-status.js';
 import { diskVerb, print, specAt } from './disk-verb.js';
+import { rebaseDisk } from './disk-work.js';
 
 export const rebase = diskVerb('rebase', {
   summary: 'give an overlay another backing file, or none',

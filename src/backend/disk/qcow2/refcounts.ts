@@ -1,46 +1,32 @@
 import { DiskError } from '../disk.js';
 import type { DiskFile } from '../disk-file.js';
-import { corrupt, type Header, readU64, writeU64 } from './header.js';
+import { corrupt, type Header, writeU64 } from './header.js';
 import { Table, TableCache } from './table.js';
 
 /** Reference counts have 1 to 64 bits, those below 8 from the least significant bit on. */
 export function getCount(view: DataView, order: number, index: number): number {
-  switch (order) {
-    case 6:
-      return readU64(view, index * 8);
-    case 5:
-      return view.getUint32(index * 4);
-    case 4:
-      return view.getUint16(index * 2);
-    case 3:
-      return view.getUint8(index);
-    default: {
-      const shift = (index % (8 >> order)) << order;
-      return (view.getUint8(index >> (3 - order)) >> shift) & ((1 << (1 << order)) - 1);
-    }
+  if (order === 4) return view.getUint16(index * 2);
+  if (order < 3) {
+    const shift = (index % (8 >> order)) << order;
+    return (view.getUint8(index >> (3 - order)) >> shift) & ((1 << (1 << order)) - 1);
   }
+  const bytes = 1 << (order - 3);
+  let count = 0;
+  for (let i = 0; i < bytes; i++) count = count * 256 + view.getUint8(index * bytes + i);
+  return count;
 }
 
 export function setCount(view: DataView, order: number, index: number, count: number): void {
-  switch (order) {
-    case 6:
-      writeU64(view, index * 8, count);
-      break;
-    case 5:
-      view.setUint32(index * 4, count);
-      break;
-    case 4:
-      view.setUint16(index * 2, count);
-      break;
-    case 3:
-      view.setUint8(index, count);
-      break;
-    default: {
-      const at = index >> (3 - order);
-      const shift = (index % (8 >> order)) << order;
-      const mask = ((1 << (1 << order)) - 1) << shift;
-      view.setUint8(at, (view.getUint8(at) & ~mask) | (count << shift));
-    }
+  if (order < 3) {
+    const at = index >> (3 - order);
+    const shift = (index % (8 >> order)) << order;
+    const mask = ((1 << (1 << order)) - 1) << shift;
+    view.setUint8(at, (view.getUint8(at) & ~mask) | (count << shift));
+    return;
+  }
+  const bytes = 1 << (order - 3);
+  for (let i = bytes - 1, left = count; i >= 0; i--, left = Math.floor(left / 256)) {
+    view.setUint8(index * bytes + i, left % 256);
   }
 }
 

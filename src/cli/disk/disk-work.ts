@@ -1,10 +1,10 @@
-import { type Disk, DiskError, type Extent } from './disk.js';
-import type { DiskHost } from './disk-file.js';
-import type { FileSpec } from './file-spec.js';
-import { backingOf, openDisk, openQcow2 } from './open-disk.js';
-import { settled } from './qcow2/image.js';
-import { Qcow2Disk } from './qcow2/qcow2-disk.js';
-import { isZero } from './zeroes.js';
+import { type Disk, DiskError, type Extent } from '../../backend/disk/disk.js';
+import type { DiskHost } from '../../backend/disk/disk-file.js';
+import type { FileSpec } from '../../backend/disk/file-spec.js';
+import { backingOf, openDisk, openQcow2 } from '../../backend/disk/open-disk.js';
+import { settled } from '../../backend/disk/qcow2/image.js';
+import { Qcow2Disk } from '../../backend/disk/qcow2/qcow2-disk.js';
+import { isZero } from '../../backend/disk/zeroes.js';
 
 /** Work on whole disks. `progress` gets 0 to 1. */
 export type Progress = (fraction: number) => void;
