@@ -116,7 +116,7 @@ export function duel(
 }
 
 function budgetOf(random: Random): number {
-  return random.pick([random.below(40), random.below(500), random.below(5000), random.below(5000)]);
+  return random.below(random.pick([40, 500, 5000, 5000, 20_000]));
 }
 
 /** Takes `vm` to exactly this count, and on to the exit that the other came to there. */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { softEngine } from '../engine/jit.js';
 import { duel, narrowed, type OpenPair } from './program-duel.js';
-import { programModes } from './program-layout.js';
 import { makeProgram, ProgramVm } from './program-vm.js';
 
 /** Instructions of one program, at most. */
@@ -30,8 +29,8 @@ export function duelFor(t: TestContext, seconds: number): void {
       new ProgramVm(softEngine('off')),
     ];
     if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = open();
-    const mode = programModes[(seed + n) % programModes.length]!;
-    const program = makeProgram(seed + n, mode);
+    const program = makeProgram(seed + n);
+    const { mode } = program;
     const before = vms[0].translated;
     const result = duel(program, ...vms, MOST);
     translated += vms[0].translated - before;

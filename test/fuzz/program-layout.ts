@@ -29,6 +29,12 @@ export const programModes: readonly ProgramMode[] = [
   { name: 'real', width: 16, paging: false, user: false },
 ];
 
+/** Of programs by their seeds, one in thirteen is of 16-bit code, which is not translated. */
+export function modeOf(seed: number): ProgramMode {
+  const last = programModes.length - 1;
+  return programModes[seed % 13 === 0 ? last : seed % last]!;
+}
+
 export const RAM_BYTES = 0x2_0000;
 
 export const IDT = 0x1000;

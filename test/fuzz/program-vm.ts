@@ -23,7 +23,8 @@ export interface Program {
 /** Pages that are absent until they are used, one in so many. */
 const ABSENT = 6;
 
-export function makeProgram(seed: number, mode: P.ProgramMode): Program {
+export function makeProgram(seed: number): Program {
+  const mode = P.modeOf(seed);
   const random = new Random(Math.imul(seed + 1, 0x2545_f491));
   const program = buildProgram(seed, mode, randomProgram(random, mode));
   const view = new DataView(program.ram.buffer);
