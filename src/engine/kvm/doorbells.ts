@@ -27,6 +27,7 @@ export interface BellThreadStart {
  */
 export class KvmDoorbells {
   private readonly words = new Int32Array(new SharedArrayBuffer(4 * (1 + MAX_BELLS / 32)));
+  private readonly fds = new Set<number>();
   private readonly rings = new Map<number, () => void>();
   private readonly epoll: number;
   private readonly quit: number;
@@ -42,7 +43,11 @@ export class KvmDoorbells {
     this.quit = this.watch(QUIT);
     const workerData: BellThreadStart = { epoll: this.epoll, words: this.words };
     const url = new URL('./doorbell-worker.js', import.meta.url);
-    new Worker(url, { workerData, name: 'doorbells' }).unref();
+    const worker = new Worker(url, { workerData, name: 'doorbells' });
+    worker.unref();
+    worker.once('exit', () => {
+      for (const fd of [this.epoll, ...this.fds]) c.close(fd);
+    });
     this.forget = atExit(() => this.close());
     this.listen();
   }
@@ -57,6 +62,7 @@ export class KvmDoorbells {
     return () => {
       if (this.closed || !this.rings.delete(id)) return;
       this.assign(bell, fd, r.ioeventfd.DEASSIGN);
+      this.fds.delete(fd);
       this.c.close(fd);
     };
   }
@@ -93,6 +99,7 @@ export class KvmDoorbells {
   private watch(bell: number): number {
     const { c } = this;
     const fd = checked(c.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), 'an eventfd');
+    this.fds.add(fd);
     const { events, data, IN, EDGE, ADD } = r.epollEvent;
     const event = structure(r.EPOLL_EVENT_BYTES, events, IN | EDGE, data, bell);
     checked(c.epollControl(this.epoll, ADD, fd, event), 'an eventfd');

@@ -99,6 +99,16 @@ export class KvmVm implements Vm {
     this.interrupts = options.interrupts(ownChips ? nobody(vcpus) : this.store());
   }
 
+  private ask(request: keyof typeof r.ioctl, argument: Uint8Array | number, what: string): number {
+    const { libc: c } = this.engine;
+    const number = r.ioctl[request];
+    const isNumber = typeof argument === 'number';
+    const answer = isNumber
+      ? c.ioctlNumber(this.fd, number, argument)
+      : c.ioctl(this.fd, number, argument);
+    return checked(answer, what);
+  }
+
   get tscKhz(): number {
     return this.engine.tscKhz;
   }
@@ -109,10 +119,9 @@ export class KvmVm implements Vm {
   }
 
   private placeKernelPages(): void {
-    const { libc: c } = this.engine;
     const at = structure(8, 0, IDENTITY_MAP_ADDRESS);
-    checked(c.ioctl(this.fd, r.ioctl.SET_IDENTITY_MAP_ADDR, at), 'a page for real mode');
-    checked(c.ioctlNumber(this.fd, r.ioctl.SET_TSS_ADDR, TSS_ADDRESS), 'pages for real mode');
+    this.ask('SET_IDENTITY_MAP_ADDR', at, 'a page for real mode');
+    this.ask('SET_TSS_ADDR', TSS_ADDRESS, 'pages for real mode');
   }
 
   /** For controllers outside the kernel, which ask vCPUs to look at them. */
@@ -162,13 +171,10 @@ export class KvmVm implements Vm {
   // Interrupts.
 
   private createChips(): void {
-    const { libc: c } = this.engine;
-    checked(c.ioctlNumber(this.fd, r.ioctl.CREATE_IRQCHIP, 0), 'interrupt controllers');
-    const config = structure(r.sizeOf.pit_config, 0, r.pit.SPEAKER_DUMMY);
-    checked(c.ioctl(this.fd, r.ioctl.CREATE_PIT2, config), 'a timer');
+    this.ask('CREATE_IRQCHIP', 0, 'interrupt controllers');
+    this.ask('CREATE_PIT2', structure(r.sizeOf.pit_config, 0, r.pit.SPEAKER_DUMMY), 'a timer');
     // Ticks that a guest was too late for are lost, as they are with our own 8254.
-    const lost = structure(r.sizeOf.reinject_control);
-    checked(c.ioctl(this.fd, r.ioctl.REINJECT_CONTROL, lost), 'a timer');
+    this.ask('REINJECT_CONTROL', structure(r.sizeOf.reinject_control), 'a timer');
     this.setRouting();
   }
 
@@ -198,10 +204,7 @@ export class KvmVm implements Vm {
     entries.forEach((one, i) => {
       table.set(one, head.length + i * one.length);
     });
-    checked(
-      this.engine.libc.ioctl(this.fd, r.ioctl.SET_GSI_ROUTING, table),
-      'the routing of interrupts',
-    );
+    this.ask('SET_GSI_ROUTING', table, 'the routing of interrupts');
   }
 
   setIrqLine(gsi: number, high: boolean): void {
@@ -213,7 +216,7 @@ export class KvmVm implements Vm {
     const { irq, level } = r.irqLevel;
     const input = gsi === TIMER_PIN ? 0 : gsi;
     const line = structure(r.sizeOf.irq_level, irq, input, level, high ? 1 : 0);
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.IRQ_LINE, line), 'an interrupt');
+    this.ask('IRQ_LINE', line, 'an interrupt');
   }
 
   sendMsi(address: number, data: number): void {
@@ -235,8 +238,7 @@ export class KvmVm implements Vm {
     const isPort = space === 'port' ? 1 : 0;
     const fields = [addr, BigInt(address), size, sizeBytes, pio, isPort];
     const zone = structure(r.sizeOf.coalesced_mmio_zone, ...fields);
-    const { libc: c } = this.engine;
-    checked(c.ioctl(this.fd, r.ioctl.REGISTER_COALESCED_MMIO, zone), 'writes that are kept back');
+    this.ask('REGISTER_COALESCED_MMIO', zone, 'writes that are kept back');
   }
 
   doorbell(bell: Doorbell, ring: () => void): () => void {
@@ -262,8 +264,7 @@ export class KvmVm implements Vm {
     const fd = checked(c.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), 'an eventfd');
     const assign = (flags: number) => {
       const fields = [r.irqfd.fd, fd, r.irqfd.gsi, gsi, r.irqfd.flags, flags];
-      const line = structure(r.sizeOf.irqfd, ...fields);
-      checked(c.ioctl(this.fd, r.ioctl.IRQFD, line), 'an interrupt by eventfd');
+      this.ask('IRQFD', structure(r.sizeOf.irqfd, ...fields), 'an interrupt by eventfd');
     };
     assign(0);
     return {
@@ -312,18 +313,14 @@ export class KvmVm implements Vm {
     const timer = new Uint8Array(r.sizeOf.pit_state2);
     pitToKvm(new DataView(timer.buffer), pit);
     this.frozenPit = undefined;
-    this.writePit(timer);
+    this.ask('SET_PIT2', timer, 'the timer');
   }
 
   /** The host's monotonic clock is what the kernel counts by. */
   private readPit(): { bytes: Uint8Array; nowNs: bigint } {
     const bytes = new Uint8Array(r.sizeOf.pit_state2);
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.GET_PIT2, bytes), 'the timer');
+    this.ask('GET_PIT2', bytes, 'the timer');
     return { bytes, nowNs: process.hrtime.bigint() };
-  }
-
-  private writePit(bytes: Uint8Array): void {
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.SET_PIT2, bytes), 'the timer');
   }
 
   private freeze(): void {
@@ -332,28 +329,28 @@ export class KvmVm implements Vm {
     this.frozenPit = this.readPit();
     const stopped = this.frozenPit.bytes.slice();
     stopPit(new DataView(stopped.buffer));
-    this.writePit(stopped);
+    this.ask('SET_PIT2', stopped, 'the timer');
   }
 
   private thaw(): void {
-    if (this.frozenPit !== undefined) this.writePit(this.frozenPit.bytes);
+    if (this.frozenPit !== undefined) this.ask('SET_PIT2', this.frozenPit.bytes, 'the timer');
     this.frozenPit = undefined;
     for (const vcpu of this.vcpus) vcpu.thaw();
   }
 
   private getIrqchip(chip: number): DataView {
     const state = structure(r.sizeOf.irqchip, r.irqchip.chip_id, chip);
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.GET_IRQCHIP, state), 'a controller’s state');
+    this.ask('GET_IRQCHIP', state, 'a controller’s state');
     return new DataView(state.buffer);
   }
 
   private setIrqchip(fill: (view: DataView) => void): void {
     const state = structure(r.sizeOf.irqchip);
     fill(new DataView(state.buffer));
-    checked(this.engine.libc.ioctl(this.fd, r.ioctl.SET_IRQCHIP, state), 'a controller’s state');
+    this.ask('SET_IRQCHIP', state, 'a controller’s state');
   }
 
-  /** Memory is unmapped once no vCPU's thread can touch it: nobody may use {@link memory} after. */
+  /** Memory is given back, its addresses are not: a view that somebody kept reads zeroes. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
