@@ -14,33 +14,18 @@ type Bits = Readonly<Record<string, number>>;
 
 /** Registers of CPUID that list features, and names of their bits [SDM 2A CPUID]. */
 const words: readonly { leaf: number; subleaf: number; register: Register; bits: Bits }[] = [
-  word(1, 'ecx', {
-    ...cpuid.LEAF1_ECX,
-    DTES64: 1 << 2,
-    VMX: 1 << 5,
-    FMA: 1 << 12,
-    PDCM: 1 << 15,
-    AVX: 1 << 28,
-    F16C: 1 << 29,
-  }),
-  word(1, 'edx', { ...cpuid.LEAF1_EDX, VME: 1 << 1, SS: 1 << 27 }),
+  word(1, 'ecx', { ...cpuid.LEAF1_ECX, ...bits('DTES64=2 VMX=5 FMA=12 PDCM=15 AVX=28 F16C=29') }),
+  word(1, 'edx', { ...cpuid.LEAF1_EDX, ...bits('VME=1 SS=27') }),
   word(6, 'eax', cpuid.LEAF6_EAX),
   word(7, 'ebx', {
     ...cpuid.LEAF7_EBX,
-    HLE: 1 << 4,
-    AVX2: 1 << 5,
-    RTM: 1 << 11,
-    AVX512F: 1 << 16,
-    AVX512DQ: 1 << 17,
-    AVX512_IFMA: 1 << 21,
-    AVX512CD: 1 << 28,
-    AVX512BW: 1 << 30,
-    AVX512VL: 1 << 31,
+    ...bits('HLE=4 AVX2=5 RTM=11 AVX512F=16 AVX512DQ=17 AVX512_IFMA=21 AVX512CD=28 AVX512BW=30'),
+    ...bits('AVX512VL=31'),
   }),
-  word(7, 'ecx', { ...cpuid.LEAF7_ECX, PKU: 1 << 3, GFNI: 1 << 8, VAES: 1 << 9, VPCLMUL: 1 << 10 }),
-  word(7, 'edx', { ...cpuid.LEAF7_EDX, SERIALIZE: 1 << 14, IBRS: 1 << 26, SSBD: 1 << 31 }),
-  word(7, 'eax', { AVX_VNNI: 1 << 4, AVX512_BF16: 1 << 5 }, 1),
-  word(0xd, 'eax', { ...cpuid.LEAF_D1_EAX, XSAVES: 1 << 3 }, 1),
+  word(7, 'ecx', { ...cpuid.LEAF7_ECX, ...bits('PKU=3 GFNI=8 VAES=9 VPCLMUL=10') }),
+  word(7, 'edx', { ...cpuid.LEAF7_EDX, ...bits('SERIALIZE=14 IBRS=26 SSBD=31') }),
+  word(7, 'eax', bits('AVX_VNNI=4 AVX512_BF16=5'), 1),
+  word(0xd, 'eax', { ...cpuid.LEAF_D1_EAX, ...bits('XSAVES=3') }, 1),
   word(0x8000_0001, 'ecx', cpuid.LEAF_80000001_ECX),
   word(0x8000_0001, 'edx', cpuid.LEAF_80000001_EDX),
   word(0x8000_0007, 'edx', cpuid.LEAF_80000007_EDX),
@@ -49,6 +34,12 @@ const words: readonly { leaf: number; subleaf: number; register: Register; bits:
 
 function word(leaf: number, register: Register, bits: Bits, subleaf = 0) {
   return { leaf, subleaf, register, bits };
+}
+
+/** Names and their bits' numbers. */
+function bits(text: string): Bits {
+  const pairs = text.split(' ').map((pair) => pair.split('='));
+  return Object.fromEntries(pairs.map(([name, number]) => [name, 1 << Number(number)]));
 }
 
 /**
