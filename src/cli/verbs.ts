@@ -3,6 +3,7 @@ import { disk } from './disk/disk.js';
 import { doctor } from './doctor.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { inspect } from './inspect.js';
+import { jitDump } from './jit-dump.js';
 import { run } from './run.js';
 import type { Verb } from './verb.js';
 import { version } from './version.js';
@@ -31,6 +32,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
   disk,
   doctor,
   disasm,
+  'jit-dump': jitDump,
   version,
   help,
 };

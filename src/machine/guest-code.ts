@@ -13,16 +13,40 @@ const bit = { pg: 1n << 31n, pae: 1n << 5n, lma: 1n << 10n, present: 1n, large: 
 /** Attributes of a code segment: L and D. */
 const [LONG, WIDE] = [1 << 13, 1 << 14];
 
+/** A vCPU's code as its page tables show it. */
+export interface GuestCode {
+  readonly mode: 0 | 1 | 2;
+  /** What is added to RIP, and whether CS has a limit to check. */
+  readonly base: bigint;
+  readonly limited: boolean;
+  readonly rip: bigint;
+  /** The page at a linear address; undefined: nothing is there. */
+  page(linear: bigint): Uint8Array | undefined;
+}
+
+export function guestCode(record: VcpuRecord, memory: PhysicalMemory): GuestCode {
+  const { attributes, base, limit } = record.system.segments[CS]!;
+  const isLong = (record.system.efer & bit.lma) !== 0n && (attributes & LONG) !== 0;
+  return {
+    mode: isLong ? 2 : (attributes & WIDE) !== 0 ? 1 : 0,
+    base: isLong ? 0n : base,
+    limited: !isLong && limit !== 0xffff_ffff,
+    rip: record.registers.rip,
+    page: (linear) => {
+      const gpa = translate(record, memory, linear);
+      const bytes = new Uint8Array(Number(PAGE));
+      return gpa !== undefined && memory.read(gpa, bytes) ? bytes : undefined;
+    },
+  };
+}
+
 /** The next instructions of a vCPU as bytes and as assembly, a line each. */
 export function nextInstructions(record: VcpuRecord, memory: PhysicalMemory): string[] {
-  const { attributes, base } = record.system.segments[CS]!;
-  const isLong = (record.system.efer & bit.lma) !== 0n && (attributes & LONG) !== 0;
-  const { rip } = record.registers;
-  const linear = isLong ? rip : BigInt.asUintN(32, base + rip);
+  const { mode, base, rip } = guestCode(record, memory);
+  const linear = mode === 2 ? rip : BigInt.asUintN(32, base + rip);
   const code = readLinear(record, memory, linear);
   if (code.length === 0) return [`code ${rip.toString(16)}: no memory is there`];
   const decoder = new Decoder(instructionTable);
-  const mode = isLong ? 2 : (attributes & WIDE) !== 0 ? 1 : 0;
   const lines: string[] = [];
   for (let at = 0; at < code.length && lines.length < INSTRUCTIONS; ) {
     const { length, text } = disassemble(decoder, code, at, mode, rip + BigInt(at));

@@ -3,7 +3,6 @@ import test from 'node:test';
 import { instructionTable } from '#src/cpu/isa/index.js';
 import type { Semantic } from '#src/cpu/isa/table.js';
 import { SoftEngine } from '#src/engine/soft/soft-engine.js';
-import { programModes } from '../fuzz/program-layout.js';
 import { makeProgram, ProgramVm } from '../fuzz/program-vm.js';
 import { softCode } from './jit.js';
 
@@ -17,7 +16,7 @@ function runAll(
 ): { translated: number; message: string | undefined } {
   const vm = checking();
   for (let n = 0; n < programs; n++) {
-    vm.load(makeProgram(seed + n, programModes[n % programModes.length]!));
+    vm.load(makeProgram(seed + n));
     for (let turns = 0; turns < 40; turns++) {
       const exit = vm.run(700);
       if (exit.kind === 'internal-error')

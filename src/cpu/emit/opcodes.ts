@@ -17,6 +17,8 @@ export interface Opcode {
 }
 
 const table = new Map<string, Opcode>();
+/** All of them, by name. */
+export const opcodes: ReadonlyMap<string, Opcode> = table;
 
 function leb(n: number): number[] {
   return n < 0x80 ? [n] : [(n & 0x7f) | 0x80, n >> 7];

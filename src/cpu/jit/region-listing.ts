@@ -40,7 +40,7 @@ export function listRegion(
   page: bigint,
   materialised: ReadonlySet<Insn> = new Set(),
 ): ListedBlock[] {
-  const nodes = reachable(region.entry);
+  const nodes = blocksOf(region);
   const needs = neededFlags(nodes);
   const hex = (at: number) => BigInt.asUintN(64, page + BigInt(at)).toString(16);
   return nodes.map((node) => {
@@ -89,7 +89,8 @@ export function regionText(blocks: readonly ListedBlock[]): string {
   return lines.join('\n');
 }
 
-function reachable(entry: RegionNode): RegionNode[] {
+/** In their order, where the region was translated. */
+export function blocksOf({ entry }: Region): RegionNode[] {
   const seen = new Set([entry]);
   for (const node of seen) for (const { to } of node.edges) if (to) seen.add(to);
   return [...seen].sort((a, b) => a.order - b.order);
