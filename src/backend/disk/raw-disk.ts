@@ -61,7 +61,11 @@ export class RawDisk implements Disk {
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    try {
+      await this.flush();
+    } finally {
+      await this.file.close();
+    }
   }
 
   private checkWrite(offset: number, length: number): void {

@@ -80,6 +80,17 @@ test('writes of one turn that follow each other arrive whole, in any order', () 
     );
   }));
 
+test('a file that is closed while it is written to ends its writes first', () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 'disk');
+    writeFileSync(path, '');
+    const file = await HostDiskFile.open(path, writable);
+    const writes = [0, 1, 2].map((i) => file.write(i << 21, new Uint8Array(1 << 20).fill(7)));
+    await file.close();
+    await Promise.all(writes);
+    assert.equal(readFileSync(path)[(5 << 20) - 1], 7);
+  }));
+
 test('space that is given back reads as zeroes, and holes are found', () =>
   inFolder(async (folder) => {
     const path = join(folder, 'disk');

@@ -38,6 +38,9 @@ export class HostDiskFile implements DiskFile {
   /** A medium that once failed to flush may have dropped what it had: no flush succeeds any more. */
   private failedFlush: DiskError | undefined;
   private closed = false;
+  /** Calls under way, and who waits for their end. */
+  private active = 0;
+  private idle: (() => void) | undefined;
   private readonly writes: WriteQueue;
 
   private constructor(
@@ -74,7 +77,7 @@ export class HostDiskFile implements DiskFile {
       }
       const size = stat.isFile() ? stat.size : await fileCalls().then(({ end }) => end(fd));
       if (create && size > 0) await cutFile(fd, 0);
-      const blocks = mode.direct ? new AlignedBlocks(fd) : undefined;
+      const blocks = mode.direct ? new AlignedBlocks(fd, create ? 0 : size) : undefined;
       return new HostDiskFile(name, !mode.writable, fd, create ? 0 : size, blocks);
     } catch (error) {
       await closeFile(fd);
@@ -101,13 +104,8 @@ export class HostDiskFile implements DiskFile {
   }
 
   async write(offset: number, from: Uint8Array): Promise<void> {
-    const { blocks, writes } = this;
     const end = offset + from.length;
-    await this.attempt('write to it', () =>
-      blocks === undefined
-        ? writes.write(offset, from)
-        : blocks.write(offset, from, Math.max(this.size, end)),
-    );
+    await this.attempt('write to it', () => (this.blocks ?? this.writes).write(offset, from));
     this.size = Math.max(this.size, end);
   }
 
@@ -124,6 +122,7 @@ export class HostDiskFile implements DiskFile {
   async truncate(sizeBytes: number): Promise<void> {
     await this.attempt('resize it', () => cutFile(this.fd, sizeBytes));
     this.size = sizeBytes;
+    if (this.blocks !== undefined) this.blocks.end = sizeBytes;
   }
 
   async punch(offset: number, length: number): Promise<boolean> {
@@ -147,15 +146,24 @@ export class HostDiskFile implements DiskFile {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    // A thread of the pool must not find another file under this number.
+    if (this.active > 0) {
+      await new Promise<void>((resolve) => {
+        this.idle = resolve;
+      });
+    }
     await closeFile(this.fd);
   }
 
   private async attempt<T>(doing: string, work: () => Promise<T> | T): Promise<T> {
     if (this.closed) throw new DiskError('closed', `${this.name} is closed`);
+    this.active++;
     try {
       return await work();
     } catch (error) {
       throw diskError(this.name, doing, error);
+    } finally {
+      if (--this.active === 0) this.idle?.();
     }
   }
 }
