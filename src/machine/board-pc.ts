@@ -43,6 +43,8 @@ export interface BoardWiring {
   readonly serial: readonly CharBackend[];
   readonly debugcon: CharBackend;
   readonly virtio: Omit<VirtioBackends, 'discard'>;
+  /** Calls back once the host's event loop had its turn. */
+  readonly later: (callback: () => void) => void;
   /** Gives pages back to the host. */
   readonly release: ((pages: Uint8Array) => void) | undefined;
   /** The guest asked for a reset, of the CPU or of all: both are the same here. */
@@ -135,6 +137,7 @@ export class PcBoard implements InlineBus {
       memory: physical,
       ports: this.ports,
       mmio: this.mmio,
+      later: wiring.later,
       intx: (slot) => piix3.pciInput(slot, 1),
     });
     this.pciSlots = [

@@ -69,6 +69,7 @@ export class PcMachine implements Machine, PartsOfMachine {
       log,
       serial: host.serial,
       debugcon: host.debugcon ?? noChar,
+      later: (callback) => schedule.soon(callback),
       release: host.releaseMemory,
       virtio: {
         disks: host.disks ?? [],

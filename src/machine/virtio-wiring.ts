@@ -17,6 +17,7 @@ export interface VirtioWiring {
   readonly memory: PhysicalMemory;
   readonly ports: IoBus;
   readonly mmio: IoBus;
+  readonly later: (callback: () => void) => void;
   /** INTA# of a slot. */
   readonly intx: (slot: number) => IrqLine;
 }
@@ -49,11 +50,11 @@ function atAddress(
   { type, withheld }: VirtioDevice,
   name: string,
   place: number,
-  { vm, log, memory, mmio }: VirtioWiring,
+  { vm, log, memory, mmio, later }: VirtioWiring,
 ): Device<unknown> {
   const irq = { set: (high: boolean) => vm.setIrqLine(virtioMmio.gsi + place, high) };
   const base = virtioMmio.base + place * virtioMmio.sizeBytes;
-  const device = new VirtioMmio(type, { dma: memory, log, irq }, { base, withheld, name });
+  const device = new VirtioMmio(type, { dma: memory, log, later, irq }, { base, withheld, name });
   mmio.attach(device);
   return device;
 }
@@ -63,7 +64,7 @@ function inSlot(
   { type, withheld }: VirtioDevice,
   name: string,
   slot: number,
-  { vm, log, memory, ports, mmio, intx }: VirtioWiring,
+  { vm, log, memory, ports, mmio, later, intx }: VirtioWiring,
 ): VirtioPci<unknown> {
   const places: (Attachment | undefined)[] = [];
   const bus = (region: number) => (device.regions[region]!.space === 'port' ? ports : mmio);
@@ -72,6 +73,7 @@ function inSlot(
     {
       dma: memory,
       log,
+      later,
       msi: { send: (address, data) => vm.sendMsi(address, data) },
       intx: intx(slot),
       regionMoved: (region, base) => {

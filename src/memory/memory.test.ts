@@ -42,6 +42,22 @@ test('accesses cross slots, and gaps read as ones and drop writes', () => {
   assert.equal(physical.read(2 ** 52, into), false);
 });
 
+test('two and four bytes in their places come whole, others as they are', () => {
+  const host = memory();
+  const physical = new PhysicalMemory(host);
+  physical.set(slot(1, 0, 2, 8));
+  for (let at = 0; at < 8; at++) {
+    for (const length of [1, 2, 3, 4, 5, 8]) {
+      const bytes = Uint8Array.from({ length }, (_, i) => 0xf1 + at + 3 * i);
+      assert.ok(physical.write(at, bytes));
+      assert.deepEqual(host.bytes.slice(8 * page + at, 8 * page + at + length), bytes);
+      const into = new Uint8Array(length);
+      assert.ok(physical.read(at, into));
+      assert.deepEqual(into, bytes);
+    }
+  }
+});
+
 test('what is discarded is released slot by slot, ROM and gaps left out', () => {
   const writes: number[][] = [];
   const physical = new PhysicalMemory(memory(), (...write) => writes.push(write));

@@ -7,17 +7,24 @@ export type OnMemoryWrite = (gpa: number, place: number, length: number) => void
 /**
  * Guest-physical memory as slots, and the view of it that DMA, loaders and snapshots have. It agrees
  * with `device/dma.ts`: parts where no memory is read as all ones and drop writes, both say false.
- * ROM reads and drops writes.
+ * ROM reads and drops writes. Two and four bytes in their natural places are read and written as one:
+ * vCPUs on other threads see all of an index that a device writes, or none, and devices all of theirs.
  */
 export class PhysicalMemory {
   /** Disjoint, in order of addresses. */
   private slots: MemorySlot[] = [];
   private lastHit = 0;
+  private readonly halves: Uint16Array;
+  private readonly words: Uint32Array;
 
   constructor(
     private readonly memory: HostMemory,
     private readonly onWrite: OnMemoryWrite = () => {},
-  ) {}
+  ) {
+    const { buffer, byteOffset, length } = memory.bytes;
+    this.halves = new Uint16Array(buffer, byteOffset, Math.floor(length / 2));
+    this.words = new Uint32Array(buffer, byteOffset, Math.floor(length / 4));
+  }
 
   /** Adds, replaces (same id) or removes (size 0) a slot. */
   set(slot: MemorySlot): void {
@@ -53,7 +60,7 @@ export class PhysicalMemory {
         all = false;
       } else {
         const place = slot.place + (gpa + at - slot.gpa);
-        into.set(this.memory.bytes.subarray(place, place + count), at);
+        this.copyOut(place, count, into, at);
       }
       at += count;
     }
@@ -69,12 +76,33 @@ export class PhysicalMemory {
         all = false;
       } else {
         const place = slot.place + (gpa + at - slot.gpa);
-        this.memory.bytes.set(from.subarray(at, at + count), place);
+        this.copyIn(place, count, from, at);
         this.onWrite(gpa + at, place, count);
       }
       at += count;
     }
     return all;
+  }
+
+  private copyOut(place: number, count: number, into: Uint8Array, at: number): void {
+    if (count === 2 && place % 2 === 0) {
+      const half = this.halves[place / 2]!;
+      into[at] = half;
+      into[at + 1] = half >>> 8;
+    } else if (count === 4 && place % 4 === 0) {
+      const word = this.words[place / 4]!;
+      for (let i = 0; i < 4; i++) into[at + i] = word >>> (8 * i);
+    } else into.set(this.memory.bytes.subarray(place, place + count), at);
+  }
+
+  private copyIn(place: number, count: number, from: Uint8Array, at: number): void {
+    const half = (i: number) => from[at + i]! | (from[at + i + 1]! << 8);
+    if (count === 2 && place % 2 === 0) this.halves[place / 2] = half(0);
+    else if (count === 4 && place % 4 === 0) this.words[place / 4] = half(0) | (half(2) << 16);
+    else {
+      const piece = count === from.length ? from : from.subarray(at, at + count);
+      this.memory.bytes.set(piece, place);
+    }
   }
 
   /** The content of a range does not matter any more; `release` gets the host's memory behind it. */

@@ -226,6 +226,31 @@ test('with NOTIFICATION_DATA the doorbell has the driver’s place in its high h
   assert.equal(pci.drivers[1]!.take()?.written, 1);
 });
 
+test('a driver that offers buffers as fast as they are taken does not stop the machine', () => {
+  const type = new Echo();
+  const waiting: (() => void)[] = [];
+  const pci = new MockPci(type, { later: (callback) => waiting.push(callback) });
+  pci.start();
+  const ring = pci.drivers[1]!;
+  let offered = 0;
+  const { write } = pci.ram;
+  // As another vCPU would: for every used buffer there is a new one.
+  pci.ram.write = (gpa, bytes) => {
+    const isDone = write.call(pci.ram, gpa, bytes);
+    while (ring.take() !== undefined) {
+      offered++;
+      ring.offer([readable(0x100, 1), writable(0x200, 1)]);
+    }
+    return isDone;
+  };
+  pci.send(1, [readable(0x100, 1), writable(0x200, 1)]);
+  assert.equal(offered, 32);
+  for (let turn = 2; turn < 5; turn++) {
+    waiting.shift()!();
+    assert.deepEqual([offered, waiting.length], [32 * turn, 1]);
+  }
+});
+
 // requirement: 6.2-2
 test('with IN_ORDER buffers come back in the order they were offered', () => {
   const { pci, type } = echo();

@@ -22,6 +22,8 @@ import type { VirtioHost, VirtioType } from './virtio-type.js';
 export interface CoreWiring {
   readonly dma: Dma;
   readonly log: Log;
+  /** Calls back once the rest of the machine had its turn. */
+  readonly later?: ((callback: () => void) => void) | undefined;
   /** Buffers of a queue were used, or (undefined) the configuration changed. */
   interrupt(queue: number | undefined): void;
   /** The interrupt status changed otherwise: it was read, reset or restored. */
@@ -223,7 +225,14 @@ export class VirtioCore<S> implements VirtioHost {
 
   /** The driver's doorbell; queues that are not there or not ready do not hear it. */
   notified(index: number): void {
-    if (this.slots[index]?.ring !== undefined) this.type.notified(index);
+    const ring = this.slots[index]?.ring;
+    if (ring === undefined) return;
+    const { later } = this.wiring;
+    // A vCPU on another thread may offer buffers as fast as they are taken.
+    if (later !== undefined) ring.allowance = 2 * ring.layout.size;
+    this.type.notified(index);
+    if (ring.allowance === 0) later?.(() => this.notified(index));
+    ring.allowance = Number.POSITIVE_INFINITY;
   }
 
   /** Drivers of before VIRTIO 1.0 may use queues before DRIVER_OK. [VIRTIO 3.1.2] */
@@ -353,5 +362,11 @@ export class VirtioCore<S> implements VirtioHost {
     this.type.restore(state.type);
     this.wiring.acknowledged();
     this.type.resume?.();
+    // What was put off when the state was saved.
+    this.wiring.later?.(() => {
+      this.slots.forEach((_, index) => {
+        this.notified(index);
+      });
+    });
   }
 }

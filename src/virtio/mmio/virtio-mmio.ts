@@ -11,6 +11,7 @@ import { type VirtioMmioState, virtioMmioCodec } from './state.js';
 export interface VirtioMmioWiring {
   readonly dma: Dma;
   readonly log: Log;
+  readonly later?: ((callback: () => void) => void) | undefined;
   /** High while an interrupt is not acknowledged. */
   readonly irq: IrqLine;
 }
@@ -39,13 +40,13 @@ export class VirtioMmio<S> implements Device<VirtioMmioState<S>>, IoFace {
 
   constructor(
     private readonly type: VirtioType<S>,
-    { dma, log, irq }: VirtioMmioWiring,
+    { dma, log, later, irq }: VirtioMmioWiring,
     { base, withheld = [], name = `virtio-${type.name}` }: VirtioMmioOptions,
   ) {
     this.name = name;
     this.regions = [{ name: 'mmio', space: 'mmio', sizeBytes: MMIO_BYTES, base }];
     const drive = () => irq.set(this.core.pendingInterrupts !== 0);
-    const wiring = { dma, log, interrupt: drive, acknowledged: drive };
+    const wiring = { dma, log, later, interrupt: drive, acknowledged: drive };
     this.core = new VirtioCore(type, wiring, { withheld });
     this.stateVersion = type.stateVersion;
     this.stateCodec = virtioMmioCodec(this.core.codec);

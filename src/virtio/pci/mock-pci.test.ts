@@ -27,7 +27,7 @@ export class MockPci<S> {
 
   constructor(
     readonly type: VirtioType<S>,
-    options: VirtioPciOptions & { ram?: Ram } = {},
+    options: VirtioPciOptions & { ram?: Ram; later?: (callback: () => void) => void } = {},
   ) {
     this.ram = options.ram ?? new Ram();
     this.device = new VirtioPci(
@@ -41,6 +41,7 @@ export class MockPci<S> {
         },
         msi: { send: (_address, data) => this.messages.push(data) },
         intx: this.intx,
+        later: options.later,
         regionMoved() {},
       },
       options,

@@ -29,6 +29,7 @@ import { type VirtioPciState, virtioPciCodec } from './state.js';
 export interface VirtioPciWiring {
   readonly dma: Dma;
   readonly log: Log;
+  readonly later?: ((callback: () => void) => void) | undefined;
   readonly msi: MsiSink;
   /** INTA#. */
   readonly intx: IrqLine;
@@ -115,6 +116,7 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
       {
         dma: wiring.dma,
         log: wiring.log,
+        later: wiring.later,
         interrupt: (queue) => this.interrupt(queue),
         acknowledged: () => this.updateIntx(),
       },

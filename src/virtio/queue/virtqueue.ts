@@ -47,6 +47,8 @@ const MAX_CHAIN_BYTES = 2 ** 32;
 export abstract class Virtqueue {
   isOpen = true;
   isBroken = false;
+  /** Buffers that may be taken before others have their turn. */
+  allowance = Number.POSITIVE_INFINITY;
   protected readonly memory: RingMemory;
   /** Taken and not yet used, in the order of taking. */
   private held: HeldBuffer[] = [];
@@ -64,7 +66,7 @@ export abstract class Virtqueue {
 
   /** The next buffer that the driver made available, or undefined; the driver is told to notify. */
   pop(): Chain | undefined {
-    if (this.isBroken || !this.isOpen) return undefined;
+    if (this.isBroken || !this.isOpen || this.allowance === 0) return undefined;
     this.memory.faulted = false;
     if (!this.isAvailable()) {
       this.askForNotification();
@@ -86,6 +88,7 @@ export abstract class Virtqueue {
       return undefined;
     }
     this.heldSlots = slots;
+    this.allowance--;
     this.held.push({ chain: chain!, written: undefined });
     return chain;
   }
