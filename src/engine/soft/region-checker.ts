@@ -41,6 +41,11 @@ interface Attempt {
   readonly difference: string | undefined;
 }
 
+/** The message says all that is known. */
+class JitDifference extends Error {
+  override readonly name = 'JitDifference';
+}
+
 export class RegionChecker {
   /** The interpreter repeats a region: no interrupt is taken, nothing is translated. */
   busy = false;
@@ -125,7 +130,8 @@ export class RegionChecker {
     try {
       const limit = state.u64(L.ICOUNT_LIMIT);
       const attempt = this.attempt(run, limit);
-      if (attempt.difference !== undefined) throw new Error(this.report(region, run, attempt));
+      if (attempt.difference !== undefined)
+        throw new JitDifference(this.report(region, run, attempt));
       state.setU64(L.ICOUNT_LIMIT, limit);
       this.goOn(attempt);
       return attempt.status;
