@@ -4,9 +4,9 @@ import { DiskError, type DiskErrorCode } from '#src/backend/disk/disk.js';
 import { openDisk } from '#src/backend/disk/open-disk.js';
 import { Ledger } from './ledger.js';
 import { Model, randomShape } from './model.js';
-import { Random, seed } from './random.js';
+import { Random, roundsOf, seed } from './random.js';
 
-const rounds = Number(process.env.CHASSIS_DISK_ROUNDS ?? 40);
+const rounds = roundsOf(40);
 
 /** One burst of requests; those that fail may have been done, in part or not at all. */
 async function burst(model: Model, ledger: Ledger, code: DiskErrorCode): Promise<number> {

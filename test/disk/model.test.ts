@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Model, randomShape } from './model.js';
-import { Random, seed } from './random.js';
+import { Random, roundsOf, seed } from './random.js';
 
-const rounds = Number(process.env.CHASSIS_DISK_ROUNDS ?? 60);
+const rounds = roundsOf(60);
 
 test(`a qcow2 disk equals a plain array, whatever is done to it (seed ${seed})`, async () => {
   for (let round = 0; round < rounds; round++) {

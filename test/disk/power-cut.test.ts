@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { randomShape } from './model.js';
 import { Recording } from './power-cut.js';
-import { Random, seed } from './random.js';
+import { Random, roundsOf, seed } from './random.js';
 
-const runs = Number(process.env.CHASSIS_DISK_ROUNDS ?? 25);
+const runs = roundsOf(25);
 const cuts = 12;
 
 test(`a power cut leaves a consistent image with all that was flushed (seed ${seed})`, async () => {

@@ -47,6 +47,7 @@ export class Recording {
       await this.burst();
       if (random.below(3) === 0) await this.flush();
       if (random.below(6) === 0) await this.snapshot();
+      if (random.below(10) === 0) await this.resize();
     }
     host.steps = undefined;
   }
@@ -85,6 +86,25 @@ export class Recording {
       expected.set(bytes, offset);
     }
     await Promise.all(work);
+  }
+
+  private async resize(): Promise<void> {
+    const { model, random } = this;
+    const { shape, snapshots, expected } = model;
+    if (shape.version === 2 && snapshots.size > 0) return;
+    await this.flush();
+    const sizeBytes = 512 * (1 + random.below((shape.sizeBytes / 512) * 2));
+    if (sizeBytes < expected.length) {
+      // What is cut off may be gone before the size says so: then a backing file shows there.
+      const below = new Uint8Array(expected.length - sizeBytes);
+      this.allow(sizeBytes, below);
+      below.set((this.before.get('base.raw') ?? below).subarray(sizeBytes, expected.length));
+      this.allow(sizeBytes, below);
+    }
+    await model.disk.resize!(sizeBytes);
+    model.expected = new Uint8Array(sizeBytes);
+    model.expected.set(expected.subarray(0, sizeBytes));
+    this.begin();
   }
 
   private async snapshot(): Promise<void> {

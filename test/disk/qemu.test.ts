@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import type { Disk, DiskError } from '#src/backend/disk/disk.js';
 import { type FileSpec, parseFileSpec } from '#src/backend/disk/file-spec.js';
 import { createDisk, openDisk, openQcow2 } from '#src/backend/disk/open-disk.js';
 import { checkImage } from '#src/backend/disk/qcow2/check.js';
@@ -11,9 +12,9 @@ import { hostDisks } from '#src/backend/node/host-disks.js';
 import { copyDisk } from '#src/cli/disk/disk-work.js';
 import { Model, randomShape } from './model.js';
 import { inFolder, noQemu, qemu } from './qemu.js';
-import { Random, seed } from './random.js';
+import { Random, roundsOf, seed } from './random.js';
 
-const rounds = Number(process.env.CHASSIS_DISK_ROUNDS ?? 12);
+const rounds = roundsOf(12);
 
 /** An image of ours with random contents, its files written to a folder. */
 async function randomImage(folder: string, random: Random): Promise<Model> {
@@ -168,6 +169,35 @@ for (const compression of ['zlib', 'zstd'] as const) {
     }),
   );
 }
+
+test('an image written past the page cache is clean', { skip: noQemu }, (t) =>
+  inFolder(async (folder) => {
+    const spec = parseFileSpec(`${join(folder, 'disk.qcow2')},format=qcow2,cache=direct`);
+    const random = new Random(seed);
+    const expected = new Uint8Array(4 << 20);
+    let disk: Disk;
+    try {
+      disk = await createDisk(hostDisks, spec, { sizeBytes: expected.length, clusterBytes: 1024 });
+    } catch (error) {
+      if ((error as DiskError).code === 'unsupported') return t.skip((error as Error).message);
+      throw error;
+    }
+    const part = expected.length / 16;
+    for (let i = 0; i < 10; i++) {
+      const writes = Array.from({ length: 16 }, (_, at) => {
+        const first = random.below(part / 512);
+        const bytes = random.bytes((1 + random.below(part / 512 - first)) * 512);
+        expected.set(bytes, at * part + first * 512);
+        return disk.write(at * part + first * 512, bytes);
+      });
+      await Promise.all(writes);
+    }
+    await disk.close();
+    writeFileSync(join(folder, 'expected.raw'), expected);
+    qemu(folder, 'qemu-img', 'check', 'disk.qcow2');
+    qemu(folder, 'qemu-img', 'compare', '-f', 'qcow2', '-F', 'raw', 'disk.qcow2', 'expected.raw');
+  }),
+);
 
 test('snapshots that QEMU took are applied, and a chain of three is read', { skip: noQemu }, () =>
   inFolder(async (folder) => {

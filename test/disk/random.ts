@@ -1,8 +1,15 @@
 /** Reproducible random numbers: the seed is in CHASSIS_FUZZ_SEED. */
 export const seed = Number(process.env.CHASSIS_FUZZ_SEED ?? 1);
 
+/** How often a random test runs: `npm run test:long` and CHASSIS_DISK_ROUNDS look further. */
+export function roundsOf(short: number): number {
+  const asked = process.env.CHASSIS_DISK_ROUNDS;
+  if (asked !== undefined) return Number(asked);
+  return process.env.CHASSIS_LONG === '1' ? short * 10 : short;
+}
+
 /** Numbers in [0, 1) [mulberry32, a public-domain generator]. */
-export function randomOf(start: number): () => number {
+function randomOf(start: number): () => number {
   let state = start >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
