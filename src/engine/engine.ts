@@ -119,7 +119,7 @@ export interface VcpuThread {
   readonly spinNs: number;
   /** Runs on until the next exit; what the last one asked for has been answered. */
   go(): void;
-  /** The exit that has come. `undefined`: the guest runs. */
+  /** The exit that has come. `undefined`: the guest runs. Throws once the VM is closed. */
   poll(): Exit | undefined;
   /** Calls back soon after an exit has come, once; the answer calls it off. */
   whenExit(callback: () => void): () => void;

@@ -122,7 +122,9 @@ export class ThreadLoop implements Loop {
     let any = false;
     for (const seat of this.seats) {
       if (!seat.out) continue;
+      seat.out = false;
       const exit = seat.vcpu.thread.poll();
+      seat.out = exit === undefined;
       if (exit === undefined) continue;
       any = true;
       this.answer(seat, exit);
@@ -131,7 +133,6 @@ export class ThreadLoop implements Loop {
   }
 
   private answer(seat: Seat, exit: Exit): void {
-    seat.out = false;
     if (exit.kind !== 'intr') {
       const outcome = this.hooks.exit(exit, seat.vcpu);
       if (outcome !== undefined) {

@@ -1,5 +1,5 @@
 /**
- * A process of its own, for tests of how one ends: `kvm-child.js exit|stop|throw`, with a guest that
+ * A process of its own, for tests of how one ends: `kvm-child.js exit|stop|throw|close`, with a guest that
  * never exits.
  */
 import { loadKvmEngine } from '#src/engine/kvm/kvm-engine.js';
@@ -16,6 +16,7 @@ const run = machine.run();
 setTimeout(() => {
   if (how === 'exit') process.exit(3);
   if (how === 'throw') throw new Error('on purpose');
+  if (how === 'close') return machine.close();
   // Nothing is closed: an idle thread must not keep the process.
   machine.stop();
 }, 200);

@@ -259,6 +259,8 @@ for (const [how, status] of [
   ['exit', 3],
   ['throw', 1],
   ['stop', 0],
+  // The run is rejected.
+  ['close', 1],
 ] as const) {
   test(`a process with a guest that never exits ends by ${how}`, { skip }, async () => {
     const child = spawn(

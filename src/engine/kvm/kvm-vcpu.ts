@@ -105,6 +105,7 @@ export class KvmVcpu implements Vcpu {
     const back = this.worker!.back();
     if (back === undefined) return undefined;
     this.entered = false;
+    if (this.closed) throw back.died;
     const exit = this.afterEntry(back.error, back.died);
     if (exit === undefined) this.go();
     return exit;
@@ -363,7 +364,7 @@ export class KvmVcpu implements Vcpu {
     this.worker?.close();
     const { libc: c } = this.vm.engine;
     c.close(this.fd);
-    c.munmap(this.page.address, this.page.bytes.length);
+    c.unmap(this.page.address, this.page.bytes.length);
   }
 }
 

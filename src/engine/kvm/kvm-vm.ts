@@ -27,7 +27,7 @@ import {
 import type { KvmEngine } from './kvm-engine.js';
 import { KvmSlots } from './kvm-slots.js';
 import { KvmVcpu } from './kvm-vcpu.js';
-import { EFD_CLOEXEC, EFD_NONBLOCK, MADV_DONTNEED, MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
+import { EFD_CLOEXEC, EFD_NONBLOCK, MADV_HUGEPAGE, MAP_MEMORY } from './libc.js';
 import * as r from './registers.js';
 
 const HUGE_PAGE = 0x20_0000;
@@ -324,6 +324,7 @@ export class KvmVm implements Vm {
   }
 
   private freeze(): void {
+    if (this.closed) return;
     this.doorbells?.ringAll();
     for (const vcpu of this.vcpus) vcpu.freeze();
     this.frozenPit = this.readPit();
@@ -358,7 +359,7 @@ export class KvmVm implements Vm {
     this.doorbells?.close();
     for (const vcpu of this.vcpus) vcpu?.close();
     c.close(this.fd);
-    c.madvise(this.map.address, this.map.sizeBytes, MADV_DONTNEED);
+    c.unmap(this.map.address, this.map.sizeBytes);
   }
 }
 

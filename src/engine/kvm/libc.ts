@@ -7,10 +7,10 @@ export const EINTR = 4;
 export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 export const MAP_SHARED = 1;
+const MAP_FIXED = 0x10;
 /** Private, anonymous, backed when touched. */
 export const MAP_MEMORY = 0x4022;
 export const MADV_HUGEPAGE = 14;
-export const MADV_DONTNEED = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 const PROT_READ_WRITE = 3;
@@ -29,9 +29,9 @@ function load() {
   const f = <F extends (...args: never[]) => unknown>(declaration: string) =>
     library.func(declaration) as unknown as F;
   type OfFd = (fd: number) => number;
-  const mmap = f<(at: null, size: number, prot: number, flags: number, fd: number, n: 0) => bigint>(
-    'void *mmap(void *address, size_t size, int protection, int flags, int fd, int64 offset)',
-  );
+  const mmap = f<
+    (at: bigint | null, size: number, prot: number, flags: number, fd: number, n: 0) => bigint
+  >('void *mmap(void *address, size_t size, int protection, int flags, int fd, int64 offset)');
   const signal = f<(number: number, handler: unknown) => unknown>(
     'void *signal(int signal, void *handler)',
   );
@@ -53,7 +53,10 @@ function load() {
       if (BigInt.asUintN(64, address) === ALL_ONES) throw new Error(`mmap: ${errorName()}`);
       return { address, bytes: new Uint8Array(koffi.view(address, sizeBytes)) };
     },
-    munmap: f<(at: bigint, size: number) => number>('int munmap(void *address, size_t size)'),
+    /** Puts zeroes in the place of a mapping, so that a view that somebody kept is no crash. */
+    unmap(address: bigint, sizeBytes: number): void {
+      mmap(address, sizeBytes, PROT_READ_WRITE, MAP_MEMORY | MAP_FIXED, -1, 0);
+    },
     madvise: f<(at: bigint, size: number, advice: number) => number>(
       'int madvise(void *address, size_t size, int advice)',
     ),

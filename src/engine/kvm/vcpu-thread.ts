@@ -47,7 +47,6 @@ export class KvmThread {
   /** Interrupts KVM_RUN; whoever calls has set immediate_exit. */
   kick(): void {
     const thread = Atomics.load(this.words, word.threadId);
-    if (this.died !== undefined) return;
     if (thread !== 0) {
       this.c.tgkill(process.pid, thread, KICK_SIGNAL);
       return;
@@ -58,8 +57,9 @@ export class KvmThread {
     Atomics.notify(this.words, word.turn);
   }
 
-  /** The thread ends as soon as it is out of the guest. */
+  /** The thread ends as soon as it is out of the guest; whoever waits for it does not any more. */
   close(): void {
+    this.died ??= new Error(`${this.name} was closed while it ran`);
     this.forget?.();
     this.forget = undefined;
     Atomics.store(this.words, word.turn, turn.over);
