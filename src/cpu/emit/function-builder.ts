@@ -5,7 +5,7 @@
  * an operand decode in the interpreter costs nothing where the operand is known.
  */
 import { Bytes, typeCode, type WasmModule } from './module.js';
-import { opcode, type Ty } from './opcodes.js';
+import { type Opcode, opcode, type Ty } from './opcodes.js';
 
 /** What an operation gave: never changes, belongs to the builder that made it. */
 export class Value {
@@ -25,7 +25,9 @@ export class Value {
      */
     readonly imm: number | bigint | readonly number[] = 0,
     readonly pure = true,
+    /** Of a load; of a variable its bit. */
     readonly offset = 0,
+    readonly info: Opcode | null = null,
   ) {}
 }
 
@@ -34,8 +36,13 @@ export class Var {
   constructor(
     readonly ty: Ty,
     readonly local: number,
+    /** Bit of the variable in sets of variables; 0: it is in none, and reading it takes a copy. */
+    readonly bit: number,
   ) {}
 }
+
+/** Variables of a function that have a bit. */
+const MOST_BITS = 30;
 
 /** Where a branch may go: out of a block, or back to a loop's start. */
 export class Label {}
@@ -52,11 +59,11 @@ type Stmt =
       taken: Stmt[];
       otherwise: Stmt[];
       result?: Choice;
-      sets?: Set<number>;
+      sets: number;
     }
-  | { kind: 'block' | 'loop'; label: Label; body: Stmt[]; sets?: Set<number> }
+  | { kind: 'block' | 'loop'; label: Label; body: Stmt[]; sets: number }
   | { kind: 'br'; label: Label; cond: Value | null }
-  | { kind: 'list'; body: Stmt[]; sets?: Set<number> }
+  | { kind: 'list'; body: Stmt[]; sets: number }
   | { kind: 'return'; value: Value | null };
 
 /** What an `if` with a result gives. */
@@ -71,6 +78,8 @@ export class FunctionBuilder {
   private body: Stmt[] = [];
   private readonly postponed: { body: Stmt[]; build: () => void }[] = [];
   private readonly locals: Ty[] = [];
+  /** Those with a bit, in the order of their bits. */
+  readonly variables: Var[] = [];
 
   constructor(
     readonly module: WasmModule,
@@ -122,7 +131,7 @@ export class FunctionBuilder {
     const info = opcode(name);
     if (!info.result || !info.pure) throw new Error(`${name} is not a pure operation`);
     this.checkTypes(name, info.args, args);
-    return this.define(new Value(info.result, name, args));
+    return this.define(new Value(info.result, name, args, 0, true, 0, info));
   }
   /** A vector instruction with a lane index or 16 shuffle indices. */
   lane(name: string, imm: number | readonly number[], ...args: Value[]): Value {
@@ -180,7 +189,7 @@ export class FunctionBuilder {
   /** A load by its wasm name, at an i32 address + offset. Happens here, once. */
   load(name: string, address: Value, offset = 0): Value {
     const info = opcode(name);
-    return this.define(new Value(info.result!, name, [address], 0, false, offset));
+    return this.define(new Value(info.result!, name, [address], 0, false, offset, info));
   }
   /** An atomic read-modify-write. */
   atomic(name: string, address: Value, args: Value[], offset = 0): Value {
@@ -204,7 +213,9 @@ export class FunctionBuilder {
     return value;
   }
   variable(ty: Ty, initial?: Value): Var {
-    const variable = new Var(ty, this.newLocal(ty));
+    const bit = this.variables.length < MOST_BITS ? 1 << this.variables.length : 0;
+    const variable = new Var(ty, this.newLocal(ty), bit);
+    if (bit !== 0) this.variables.push(variable);
     if (initial) this.set(variable, initial);
     return variable;
   }
@@ -220,7 +231,7 @@ export class FunctionBuilder {
     return fixed;
   }
   get(source: Var): Value {
-    const value = new Value(source.ty, 'var', [], source.local, false);
+    const value = new Value(source.ty, 'var', NO_ARGS, source.local, false, source.bit);
     return this.define(value);
   }
 
@@ -234,7 +245,7 @@ export class FunctionBuilder {
     }
     const taken = this.nested(then);
     const untaken = otherwise ? this.nested(otherwise) : [];
-    this.body.push({ kind: 'if', cond, taken, otherwise: untaken });
+    this.body.push({ kind: 'if', cond, taken, otherwise: untaken, sets: 0 });
   }
   /** One of two values; each side may have effects, or leave. */
   choose(cond: Value, then: () => Value, otherwise: () => Value): Value {
@@ -247,18 +258,18 @@ export class FunctionBuilder {
     });
     const value = new Value(yes!.ty, 'call', [], 0, false);
     const result = { value, taken: yes!, otherwise: no! };
-    this.body.push({ kind: 'if', cond, taken, otherwise: untaken, result });
+    this.body.push({ kind: 'if', cond, taken, otherwise: untaken, result, sets: 0 });
     return value;
   }
   /** `body` may branch to the label: out of the block. */
   block(body: (out: Label) => void): void {
     const label = new Label();
-    this.body.push({ kind: 'block', label, body: this.nested(() => body(label)) });
+    this.body.push({ kind: 'block', label, body: this.nested(() => body(label)), sets: 0 });
   }
   /** `body` may branch to the label: back to the loop's start. Falls out otherwise. */
   loop(body: (again: Label) => void): void {
     const label = new Label();
-    this.body.push({ kind: 'loop', label, body: this.nested(() => body(label)) });
+    this.body.push({ kind: 'loop', label, body: this.nested(() => body(label)), sets: 0 });
   }
   br(label: Label): void {
     this.body.push({ kind: 'br', label, cond: null });
@@ -279,7 +290,7 @@ export class FunctionBuilder {
   /** What `build` adds stands here, but is built when all else is known. */
   later(build: () => void): void {
     const body: Stmt[] = [];
-    this.body.push({ kind: 'list', body });
+    this.body.push({ kind: 'list', body, sets: 0 });
     this.postponed.push({ body, build });
   }
 
@@ -287,7 +298,6 @@ export class FunctionBuilder {
   finish(): Bytes {
     for (const { body, build } of this.postponed) body.push(...this.nested(build));
     countUses(this.body);
-    setsOf(this.body);
     const code = new Bytes();
     new Writer(this, code).statements(this.body);
     const out = new Bytes();
@@ -369,6 +379,7 @@ function fold(b: FunctionBuilder, name: string, args: readonly Value[]): Value |
   return foldBinary(b, name, op, xk!, yk);
 }
 
+const NO_ARGS: readonly Value[] = [];
 const I = 0x69;
 const DOT = 0x2e;
 const LEAST_EXACT = BigInt(Number.MIN_SAFE_INTEGER);
@@ -458,8 +469,12 @@ function foldBinary(
   }
 }
 
-/** Counts how often each value is needed, from the statements that have an effect. */
-function countUses(body: readonly Stmt[]): void {
+/**
+ * Counts how often each value is needed, from the statements that have an effect, and notes at nested
+ * statements which variables they set: their bits, which are also the answer.
+ */
+function countUses(body: readonly Stmt[]): number {
+  let sets = 0;
   // Backwards, so that a load whose result nobody needs is not kept alive by a dead definition.
   for (let i = body.length - 1; i >= 0; i--) {
     const stmt = body[i]!;
@@ -475,6 +490,7 @@ function countUses(body: readonly Stmt[]): void {
         break;
       case 'set':
         use(stmt.value);
+        sets |= stmt.target.bit;
         break;
       case 'if':
         if (stmt.result) {
@@ -482,13 +498,14 @@ function countUses(body: readonly Stmt[]): void {
           use(stmt.result.otherwise);
         }
         use(stmt.cond);
-        countUses(stmt.taken);
-        countUses(stmt.otherwise);
+        stmt.sets = countUses(stmt.taken) | countUses(stmt.otherwise);
+        sets |= stmt.sets;
         break;
       case 'block':
       case 'loop':
       case 'list':
-        countUses(stmt.body);
+        stmt.sets = countUses(stmt.body);
+        sets |= stmt.sets;
         break;
       case 'br':
         if (stmt.cond) use(stmt.cond);
@@ -498,39 +515,15 @@ function countUses(body: readonly Stmt[]): void {
         break;
     }
   }
+  return sets;
 }
 
 function use(value: Value): void {
-  value.uses++;
   value.remaining++;
-  if (value.uses === 1) for (const arg of value.args) use(arg);
-}
-
-const NO_SETS: ReadonlySet<number> = new Set();
-
-/** Variables that statements set, at any depth; noted at each nested statement. */
-function setsOf(body: readonly Stmt[]): ReadonlySet<number> {
-  let sets: Set<number> | undefined;
-  const note = (locals: ReadonlySet<number>): void => {
-    if (locals.size === 0) return;
-    sets ??= new Set();
-    for (const local of locals) sets.add(local);
-  };
-  for (const stmt of body) {
-    if (stmt.kind === 'set') {
-      sets ??= new Set();
-      sets.add(stmt.target.local);
-    } else if (stmt.kind === 'if') {
-      const own = new Set(setsOf(stmt.taken));
-      for (const local of setsOf(stmt.otherwise)) own.add(local);
-      stmt.sets = own;
-      note(own);
-    } else if (stmt.kind === 'block' || stmt.kind === 'loop' || stmt.kind === 'list') {
-      stmt.sets = setsOf(stmt.body) as Set<number>;
-      note(stmt.sets);
-    }
+  if (value.uses++ === 0) {
+    const { args } = value;
+    for (let i = 0; i < args.length; i++) use(args[i]!);
   }
-  return sets ?? NO_SETS;
 }
 
 /** Writes counted statements as wasm code. Few locals, used again and again, compile faster. */
@@ -539,7 +532,9 @@ class Writer {
   /** Locals that no value needs any more, by type. */
   private readonly free = new Map<Ty, number[]>();
   /** Values that were read from a variable and are still in it. */
-  private readonly aliases = new Map<number, Value[]>();
+  private readonly aliases: Value[][] = [];
+  /** Bits of variables that have such values. */
+  private aliased = 0;
   /** For each loop around here: locals to free when it ends. */
   private readonly freeAfter: Value[][] = [];
 
@@ -558,7 +553,7 @@ class Writer {
       case 'def': {
         const { value } = stmt;
         if (value.uses === 0 || (value.pure && value.uses === 1)) return;
-        if (value.op === 'var') this.alias(value);
+        if (value.op === 'var' && value.offset !== 0) this.alias(value);
         else {
           this.compute(value);
           this.keep(value);
@@ -568,8 +563,8 @@ class Writer {
       case 'effect': {
         for (const arg of stmt.args) this.value(arg);
         const info = opcode(stmt.op);
-        out.raw(info.bytes);
-        if (info.imm === 'memarg') this.memarg(stmt.op, stmt.offset);
+        out.opcode(info.bytes);
+        if (info.imm === 'memarg') this.memarg(info, stmt.offset);
         else if (info.imm === 'zero2') out.raw([0, 0]);
         else if (info.imm === 'zero1') out.byte(0);
         return;
@@ -590,12 +585,12 @@ class Writer {
       case 'set': {
         const { target, value } = stmt;
         this.value(value);
-        this.spill(target.local);
+        if (this.aliased & target.bit) this.spill(target);
         this.setLocal(target.local);
         return;
       }
       case 'if':
-        this.spillAll(stmt.sets!);
+        this.spillAll(stmt.sets);
         this.value(stmt.cond);
         out.byte(0x04);
         out.byte(stmt.result ? typeCode(stmt.result.value.ty) : 0x40);
@@ -612,11 +607,11 @@ class Writer {
         if (stmt.result) this.keep(stmt.result.value);
         return;
       case 'block':
-        this.nest(stmt.label, stmt.body, stmt.sets!, 0x02);
+        this.nest(stmt.label, stmt.body, stmt.sets, 0x02);
         return;
       case 'loop': {
         this.freeAfter.push([]);
-        this.nest(stmt.label, stmt.body, stmt.sets!, 0x03);
+        this.nest(stmt.label, stmt.body, stmt.sets, 0x03);
         for (const value of this.freeAfter.pop()!) this.release(value);
         return;
       }
@@ -635,7 +630,7 @@ class Writer {
     }
   }
 
-  private nest(label: Label, body: readonly Stmt[], sets: Set<number>, code: number): void {
+  private nest(label: Label, body: readonly Stmt[], sets: number, code: number): void {
     this.spillAll(sets);
     this.out.raw([code, 0x40]);
     this.labels.push(label);
@@ -660,24 +655,26 @@ class Writer {
   private alias(value: Value): void {
     const local = value.imm as number;
     value.local = local;
-    const aliases = this.aliases.get(local);
-    if (aliases) aliases.push(value);
-    else this.aliases.set(local, [value]);
+    if (this.aliased & value.offset) this.aliases[local]!.push(value);
+    else {
+      this.aliased |= value.offset;
+      this.aliases[local] = [value];
+    }
   }
 
-  private spill(local: number): void {
-    const aliases = this.aliases.get(local);
-    if (!aliases) return;
-    this.aliases.delete(local);
-    for (const value of aliases) {
+  private spill({ local, bit }: Var): void {
+    this.aliased &= ~bit;
+    for (const value of this.aliases[local]!) {
       if (value.remaining === 0) continue;
       this.out.byte(0x20);
       this.out.u32(local);
       this.keep(value);
     }
   }
-  private spillAll(locals: ReadonlySet<number>): void {
-    for (const local of locals) this.spill(local);
+  private spillAll(bits: number): void {
+    for (let rest = bits & this.aliased; rest !== 0; rest &= rest - 1) {
+      this.spill(this.owner.variables[31 - Math.clz32(rest & -rest)]!);
+    }
   }
 
   private value(value: Value): void {
@@ -722,9 +719,9 @@ class Writer {
       else out.byte(0x1b);
       return;
     }
-    const info = opcode(value.op);
-    out.raw(info.bytes);
-    if (info.imm === 'memarg') this.memarg(value.op, value.offset);
+    const info = value.info ?? opcode(value.op);
+    out.opcode(info.bytes);
+    if (info.imm === 'memarg') this.memarg(info, value.offset);
     else if (info.imm === 'lane') out.byte(value.imm as number);
     else if (info.imm === 'bytes16') out.raw(value.imm as readonly number[]);
   }
@@ -743,8 +740,7 @@ class Writer {
     }
   }
 
-  private memarg(name: string, offset: number): void {
-    const info = opcode(name);
+  private memarg(info: Opcode, offset: number): void {
     // Guest accesses are rarely known to be aligned; only atomics must say their natural alignment.
     this.out.u32(info.bytes[0] === 0xfe ? info.align : 0);
     this.out.u32(offset);

@@ -12,6 +12,10 @@ export class Bytes {
     if (this.length === this.buffer.length) this.grow(1);
     this.buffer[this.length++] = value;
   }
+  /** One to four bytes. */
+  opcode(bytes: readonly number[]): void {
+    for (let i = 0; i < bytes.length; i++) this.byte(bytes[i]!);
+  }
   raw(values: ArrayLike<number>): void {
     this.grow(values.length);
     this.buffer.set(values, this.length);

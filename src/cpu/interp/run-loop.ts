@@ -13,6 +13,9 @@ import * as R from './record.js';
 /** A run that starts this many blocks comes back, whatever the budget. */
 const MAX_BLOCKS_PER_RUN = 1 << 20;
 
+/** Not canonical: RIP is never there. */
+const NOWHERE = 1n << 63n;
+
 /** Code in 64-bit mode has no limit to check. */
 const MODE_64 = 2;
 
@@ -33,7 +36,7 @@ export function buildRun(module: WasmModule): Bytes {
   b.effect('i32.store', [cpu, b.i32(0)], L.JIT_DEPTH);
   const status = b.variable('i32');
   b.loop((again) => {
-    b.set(status, b.call('run_until', [b.i64(-1)], 'i32'));
+    b.set(status, b.call('run_until', [b.i64(NOWHERE)], 'i32'));
     b.brIf(again, b.eqz(b.get(status)));
   });
   b.return(b.get(status));
@@ -89,7 +92,9 @@ class RunBuilder extends FunctionBuilder {
         this.return(this.i32(L.EXIT_BUDGET)),
       );
       const rip = this.load64(L.RIP);
-      this.if(this.eq(rip, this.param(0)), () => this.return(this.i32(0)));
+      // An armed single step is for the instruction at RIP: it runs here.
+      const reached = this.and(this.eq(rip, this.param(0)), this.eqz(this.get(this.step)));
+      this.if(reached, () => this.return(this.i32(0)));
       const linear = this.and(this.add(rip, this.load64(L.CODE_BASE)), this.load64(L.LINEAR_MASK));
       const place = this.fetch(again, rip, linear);
       const mode = this.load32(L.CODE_MODE);
@@ -194,7 +199,10 @@ class RunBuilder extends FunctionBuilder {
 
   /** Where nothing waits and the region at RIP was found before, that is all there is to look at. */
   private cached(again: Label): void {
-    const waits = this.or(this.load64(L.ATTENTION), this.load('i64.load32_u', this.cpu, L.JIT_SKIP));
+    const waits = this.or(
+      this.load64(L.ATTENTION),
+      this.load('i64.load32_u', this.cpu, L.JIT_SKIP),
+    );
     const rip = this.load64(L.RIP);
     const more = this.ltU(this.load64(L.ICOUNT), this.load64(L.ICOUNT_LIMIT));
     this.if(this.and(this.eqz(waits), more), () => {

@@ -26,12 +26,25 @@ import type { Edge, RegionNode, RegionPage } from './region.js';
 
 const REGION = { params: [], results: ['i32'] } as const;
 const REGISTERS = 16;
+/**
+ * How a region was left, one i64: bits 7..0 the form of the flags, 23..8 instructions of the block that did
+ * not complete, 24 JIT_SKIP, 25 RIP stands in a local; above them RIP, counted from the entry's page.
+ */
 const SKIP = 1 << 24;
+const COMPUTED = 1 << 25;
+const RIP_FACTOR = 1 << 26;
 
 /** Runtime functions that change no general register, no flag and no mapping. */
 const QUIET = /^(x87_|sse_|aes|sha|pclmul|crc32|mul_|pdep|pext)/;
 /** Those that may change registers, but neither mappings nor code nor what interrupts. */
 const LOCAL = /^(div_|idiv_|rdtsc|rdrand|rdseed|pushf|pcmp|read_|cli$|lods|scas|cmps|xgetbv)/;
+
+/** Instructions that, without a memory operand, cannot leave a region. */
+const PLAIN = new Set(
+  'mov movzx movsx movsxd lea not inc dec add sub cmp and or xor test neg'.split(' '),
+);
+/** Instructions that write all flags, whatever their operands. */
+const OVERWRITES = new Set(['add', 'sub', 'cmp', 'and', 'or', 'xor', 'test', 'neg']);
 
 /** What the translator knows of the vCPU that code is for. */
 export interface Target {
@@ -39,6 +52,8 @@ export interface Target {
   readonly cpu: number;
   /** CODE_KEY. */
   readonly key: number;
+  /** Offset in the area of the word that says when the module was last run; 0: none. */
+  readonly stamp?: number;
   /** No other vCPU shares the memory: LOCK needs no atomic. */
   readonly alone: boolean;
 }
@@ -105,11 +120,13 @@ export class RegionBuilder extends Sem {
     this.flagResult = this.variable('i64');
     this.flagFirst = this.variable('i64');
     this.exitRip = this.variable('i64');
-    this.exitCode = this.variable('i32');
+    this.exitCode = this.variable('i64');
   }
 
   build(entry: RegionNode): void {
     this.page = this.fixed(this.andC(this.state('i64.load', L.RIP), -4096));
+    const { stamp } = this.target;
+    if (stamp) this.setState('i32.store', stamp, this.state('i32.load', L.JIT_CLOCK));
     this.later(() => this.loadRegisters());
     this.loadRest();
     this.block((exit) => {
@@ -158,7 +175,7 @@ export class RegionBuilder extends Sem {
   protected interrupted(node: RegionNode): void {
     const asked = this.ne(this.state('i64.load', L.ATTENTION), this.i64(0));
     const over = this.geU(this.get(this.count), this.state('i64.load', L.ICOUNT_LIMIT));
-    this.cold(this.or(asked, over), () => this.exitTo(this.address(node.at), 0));
+    this.cold(this.or(asked, over), () => this.exitTo(node.at, 0));
   }
 
   private straight(node: RegionNode): void {
@@ -213,7 +230,8 @@ export class RegionBuilder extends Sem {
 
   /** The runtime may have asked for events, or changed the code that follows. */
   protected undisturbed(): void {
-    const exit = (): void => this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1);
+    const exit = (): void =>
+      this.exitTo(this.at + this.insn.length, this.node.insns.length - this.done - 1);
     this.cold(this.ne(this.state('i64.load', L.ATTENTION), this.i64(0)), exit);
     this.stillHere(exit);
   }
@@ -235,7 +253,7 @@ export class RegionBuilder extends Sem {
     const { to } = edge;
     if (!to) {
       this.materialise();
-      this.exitTo(this.address(edge.at), 0);
+      this.exitTo(edge.at, 0);
       return;
     }
     if (to.page !== this.node.page) this.guard(to.page, edge.at);
@@ -260,7 +278,7 @@ export class RegionBuilder extends Sem {
     const place = this.add(this.wrap(linear), this.load('i32.load', entry, L.TLB_ADDEND));
     const moved = this.ne(place, this.i32(page.place));
     const bad = this.or(this.or(tag, moved), this.rewritten(page));
-    this.cold(bad, () => this.exitTo(this.address(at), 0));
+    this.cold(bad, () => this.exitTo(at, 0));
   }
 
   private rewritten(page: RegionPage): Value {
@@ -328,10 +346,10 @@ export class RegionBuilder extends Sem {
   override next(): void {
     // An instruction after which interrupts are looked for: `undisturbed` does so.
     if (this.node.flow === 'event') return;
-    this.exitTo(this.nextRip(), this.node.insns.length - this.done - 1);
+    this.exitTo(this.at + this.insn.length, this.node.insns.length - this.done - 1);
   }
   override restart(): void {
-    this.exitTo(this.rip(), this.node.insns.length - this.done);
+    this.exitTo(this.at, this.node.insns.length - this.done);
   }
   override leave(retired: boolean): void {
     if (retired) throw new Error(`${this.insn.entry.mnemonic} leaves a region`);
@@ -342,21 +360,27 @@ export class RegionBuilder extends Sem {
     this.leaveToInterpreter();
   }
   private leaveToInterpreter(): void {
-    this.exitTo(this.rip(), this.node.insns.length - this.done, SKIP);
+    this.exitTo(this.at, this.node.insns.length - this.done, SKIP);
   }
 
   /** Goes to the region's exit; `unrun` instructions of the block did not complete. */
-  protected exitTo(rip: Value, unrun: number, skip = 0): void {
-    this.set(this.exitRip, rip);
-    this.set(this.exitCode, this.i32(this.flags.kind | (unrun << 8) | skip));
+  protected exitTo(to: Value | number, unrun: number, skip = 0): void {
+    const computed = typeof to !== 'number';
+    if (computed) this.set(this.exitRip, to);
+    const code = this.flags.kind + unrun * 256 + skip + (computed ? COMPUTED : to * RIP_FACTOR);
+    this.set(this.exitCode, this.i64(code));
     this.br(this.exit);
     this.left = true;
   }
 
   private leaveRegion(): void {
     this.later(() => this.storeRegisters());
-    const code = this.get(this.exitCode);
-    this.setState('i64.store', L.RIP, this.get(this.exitRip));
+    const whole = this.get(this.exitCode);
+    const code = this.wrap(whole);
+    const known = this.add(this.page, this.shrSC(whole, 26));
+    const cut = this.target.key & 2 ? known : this.andC(known, 0xffff_ffff);
+    const rip = this.select(this.andC(code, COMPUTED), this.get(this.exitRip), cut);
+    this.setState('i64.store', L.RIP, rip);
     const unrun = this.zext64(this.andC(this.shrUC(code, 8), 0xffff));
     this.storeCount(this.sub(this.get(this.count), unrun));
     const kind = this.andC(code, 0xff);
@@ -369,7 +393,7 @@ export class RegionBuilder extends Sem {
         this.setState('i32.store', L.FLAG_AUX, this.wrap(this.get(this.flagFirst)));
       },
     );
-    const skip = this.shrUC(code, 24);
+    const skip = this.andC(this.shrUC(code, 24), 1);
     this.setState('i32.store', L.JIT_SKIP, skip);
     this.return(this.i32(0));
   }
@@ -721,10 +745,26 @@ export class RegionBuilder extends Sem {
 
   private keep(kind: number, bits: Bits, result: Value, first: Value, second?: Value): void {
     const size = bits === 8 ? 0 : bits === 16 ? 1 : bits === 32 ? 2 : 3;
-    this.set(this.flagResult, this.zext64(result));
-    if (kind !== KIND_LOGIC) this.set(this.flagFirst, this.zext64(first));
+    if (!this.flagsDie()) {
+      this.set(this.flagResult, this.zext64(result));
+      if (kind !== KIND_LOGIC) this.set(this.flagFirst, this.zext64(first));
+    }
     this.flags = { kind: kind * 4 + size, result, first, ...(second ? { second } : {}) };
     this.versions[REGISTERS]!++;
+  }
+
+  /** The flags of this instruction are overwritten before anything can read them or leave the region. */
+  private flagsDie(): boolean {
+    const { insns } = this.node;
+    for (let i = this.done + 1; i < insns.length; i++) {
+      const { entry, memory } = insns[i]!;
+      const touches = memory && entry.mnemonic !== 'lea';
+      const segment = entry.family !== 'move' && entry.family !== 'arithmetic';
+      if (touches || segment || !PLAIN.has(entry.mnemonic)) return false;
+      if (entry.operands.some((operand) => operand[0] === 'O')) return false;
+      if (OVERWRITES.has(entry.mnemonic)) return true;
+    }
+    return false;
   }
 
   override flagsAdd(bits: Bits, a: Value, b: Value, result: Value, carried = false): void {

@@ -8,11 +8,11 @@ import { type CodeMode, type Decoder, Insn } from '../isa/decode.js';
 import type { Entry } from '../isa/table.js';
 
 /** Instructions in a region, in an inlined function, and calls inlined in each other. */
-const MAX_INSTRUCTIONS = 320;
-const MAX_INLINED = 72;
+const MAX_INSTRUCTIONS = 200;
+const MAX_INLINED = 48;
 const MAX_INLINE_DEPTH = 3;
 /** Targets further away are left to the run loop. */
-const MAX_DISTANCE = 0x4000_0000;
+const MAX_DISTANCE = 0x0200_0000;
 const PAGE = 4096;
 
 /** How an instruction passes control on. */

@@ -309,6 +309,11 @@ export const TLB_ADDEND = 24;
 export const TLB_FLAGS = 28;
 export const TLBF_GLOBAL = 1;
 
+/** Counts runs, u32: what translated code stamps itself with when it is entered. */
+export const JIT_CLOCK = 0x4dc;
+/** When regions were last entered, by module: u32 each. */
+export const JIT_STAMPS = 0x5_0000;
+export const JIT_STAMPS_MAX = 0x4000;
 /** Translated regions by RIP, as long as CODE_EPOCH stays the same (see jit/region-hash.ts). */
 export const JIT_CACHE = 0x4_0000;
 export const JIT_CACHE_ENTRIES = 0x1000;

@@ -1,7 +1,7 @@
 import { H_GENERATION, H_MODE, H_PLACE, H_SIZE } from '../../cpu/interp/record.js';
 import type { CodeMode } from '../../cpu/isa/decode.js';
 import { CheckedRegion, isUnchecked } from '../../cpu/jit/checked-region.js';
-import { type CodeView, discover } from '../../cpu/jit/region.js';
+import { type CodeView, discover, type Region } from '../../cpu/jit/region.js';
 import { RegionBuilder } from '../../cpu/jit/region-builder.js';
 import {
   J_FUNCTION,
@@ -11,17 +11,42 @@ import {
   J_SIZE,
   REGION_SLOTS,
 } from '../../cpu/jit/region-hash.js';
+import { TracedRegion } from '../../cpu/jit/traced-region.js';
 import { translate } from '../../cpu/jit/translate.js';
 import * as layout from '../../cpu/state/layout.js';
+import type { JitTrace } from './jit-trace.js';
 import type { RegionChecker } from './region-checker.js';
 import type { SoftCode, WasmImports, WasmTable } from './soft-code.js';
 import type { SoftVm } from './soft-vm.js';
 import type { StateView } from './state-view.js';
 
-const DEFAULT_THRESHOLD = 1000;
+/** Translating a block costs what the interpreter needs to run it some thousand times. */
+const DEFAULT_THRESHOLD = 1500;
+/** Guest instructions that are worth a module of their own, and regions that share one. */
+const BATCH_INSTRUCTIONS = 400;
+const BATCH_REGIONS = 8;
+/** Bytes of WebAssembly that stay; the host's code for them is several times as large. */
+const DEFAULT_CODE_BYTES = 12 << 20;
+/** Code of a page that became stale so often within this time is left to the interpreter for the rest of it. */
+const RESTLESS_TIMES = 16;
+const RESTLESS_NS = 1e9;
 const PAGE = 4096;
 
-/** A region that was translated. */
+/** A region that waits for its module. */
+interface Pending {
+  readonly place: number;
+  readonly key: number;
+  readonly generation: number;
+  readonly region: Region;
+}
+
+/** Regions that were translated together, and go together. */
+interface Batch {
+  readonly stamp: number;
+  readonly bytes: number;
+  readonly regions: readonly Translated[];
+}
+
 interface Translated {
   readonly place: number;
   readonly key: number;
@@ -29,10 +54,44 @@ interface Translated {
   readonly slot: number;
 }
 
-/** Makes regions of one vCPU's hot code and finds them again. */
+/** What the JIT did so far. */
+export interface JitStatistics {
+  /** Regions that can be run now, and their WebAssembly's bytes. */
+  regions: number;
+  bytes: number;
+  translated: number;
+  evicted: number;
+  /** Guest instructions that were translated. */
+  instructions: number;
+  /** Time that the guest stood still for translation, in ms: in all, and the longest at once. */
+  translateMs: number;
+  longestMs: number;
+}
+
+/** Makes regions of one vCPU's hot code, finds them again and drops the oldest. */
 export class RegionCache {
-  private readonly regions = new Map<number, Translated>();
+  readonly statistics: JitStatistics = {
+    regions: 0,
+    bytes: 0,
+    translated: 0,
+    evicted: 0,
+    instructions: 0,
+    translateMs: 0,
+    longestMs: 0,
+  };
+  private readonly known = new Map<number, Translated>();
+  private readonly batches = new Set<Batch>();
+  private readonly freeSlots: number[] = [];
   private nextSlot = 1;
+  private nextStamp = 0;
+  private readonly freeStamps: number[] = [];
+  private pending: Pending[] = [];
+  private pendingInstructions = 0;
+  private readonly waiting = new Set<number>();
+  private readonly rewrites = new Map<number, { times: number; sinceNs: number }>();
+  private readonly memory: DataView;
+  private readonly batchInstructions: number;
+  private readonly codeBytes: number;
 
   constructor(
     private readonly vm: SoftVm,
@@ -42,72 +101,188 @@ export class RegionCache {
     private readonly table: WasmTable,
     private readonly mark: (place: number, length: number) => void,
     private readonly checker?: RegionChecker,
+    private readonly trace?: JitTrace,
   ) {
-    state.setU32(layout.JIT_THRESHOLD, vm.jit?.jitThreshold ?? DEFAULT_THRESHOLD);
+    const { jitThreshold = DEFAULT_THRESHOLD, jitCodeBytes = DEFAULT_CODE_BYTES } = vm.jit ?? {};
+    this.memory = new DataView(vm.wasmMemory.buffer);
+    state.setU32(layout.JIT_THRESHOLD, jitThreshold);
+    // Who asks for code at once gets it at once.
+    this.batchInstructions = jitThreshold < DEFAULT_THRESHOLD ? 0 : BATCH_INSTRUCTIONS;
+    this.codeBytes = jitCodeBytes;
   }
 
   /** The block at `place`, where RIP is now, has been run often. */
   hot(place: number): void {
-    const { checker } = this;
-    if (checker?.busy) return;
     const key = this.state.u32(layout.CODE_KEY);
     if (!(key & layout.KEY_CODE)) return;
-    const id = place * 1024 + key;
-    const known = this.regions.get(id);
-    const memory = new DataView(this.vm.wasmMemory.buffer);
-    const generation = generationOf(memory, place);
+    const id = idOf(place, key);
+    if (this.waiting.has(id)) return;
+    const known = this.known.get(id);
+    const generation = this.generationOf(place);
     if (known?.generation === generation) {
-      this.enter(memory, known);
+      this.enter(known);
       return;
     }
-    const region = discover(this.vm.tables.decoder, this.view(memory, place, key), place % PAGE);
-    if (!region || this.nextSlot === REGION_SLOTS) return;
-    const target = { cpu: this.state.base, key, alone: this.vm.vcpuCount === 1 };
-    const bytes = translate([region], target, checker ? CheckedRegion : RegionBuilder);
-    const { r0 } = this.code.instantiateBytes(bytes, this.imports);
-    const slot = this.nextSlot++;
-    this.table.set(slot, checker ? checker.wrap(region, r0) : r0);
-    const translated = { place, key, generation, slot };
-    this.regions.set(id, translated);
-    this.enter(memory, translated);
+    const from = this.vm.clock.nowNs();
+    if (known && this.isRestless(place, from)) return;
+    const region = discover(this.vm.tables.decoder, this.view(place, key), place % PAGE);
+    if (!region) return;
+    this.trace?.found(region);
+    this.pending.push({ place, key, generation, region });
+    this.pendingInstructions += region.instructions;
+    this.waiting.add(id);
+    if (
+      this.pendingInstructions > this.batchInstructions ||
+      this.pending.length === BATCH_REGIONS ||
+      this.pending[0]!.key !== key
+    ) {
+      this.translatePending(from);
+    } else {
+      this.paused(from);
+    }
   }
 
-  private enter(memory: DataView, region: Translated): void {
-    const { place } = region;
+  /** Whether translations of a page's code became stale so often lately that one more is not worth it. */
+  private isRestless(place: number, nowNs: number): boolean {
+    const page = Math.floor(place / PAGE);
+    const seen = this.rewrites.get(page);
+    if (!seen || nowNs - seen.sinceNs > RESTLESS_NS) {
+      this.rewrites.set(page, { times: 1, sinceNs: nowNs });
+      return false;
+    }
+    return ++seen.times > RESTLESS_TIMES;
+  }
+
+  /** Between two runs: what has come together is translated. */
+  flush(): void {
+    this.state.setU32(layout.JIT_CLOCK, this.state.u32(layout.JIT_CLOCK) + 1);
+    if (this.pending.length > 0) this.translatePending(this.vm.clock.nowNs());
+  }
+
+  private translatePending(from: number): void {
+    const { pending, statistics, checker } = this;
+    const { key } = pending[0]!;
+    const same = pending.filter((one) => one.key === key);
+    this.pending = [];
+    this.pendingInstructions = 0;
+    this.waiting.clear();
+    const stamp = this.freeStamps.pop() ?? this.nextStamp++;
+    if (stamp >= layout.JIT_STAMPS_MAX) return;
+    const target = {
+      cpu: this.state.base,
+      key,
+      alone: this.vm.vcpuCount === 1,
+      stamp: layout.JIT_STAMPS + stamp * 4,
+    };
+    const bytes = translate(
+      same.map(({ region }) => region),
+      target,
+      checker ? CheckedRegion : this.trace ? TracedRegion : RegionBuilder,
+    );
+    const translated = this.vm.clock.nowNs();
+    const exports = this.code.instantiateBytes(bytes, this.imports);
+    const regions: Translated[] = [];
+    same.forEach(({ place, generation, region }, i) => {
+      const slot = this.freeSlots.pop() ?? this.nextSlot++;
+      if (slot >= REGION_SLOTS) return;
+      const run = exports[`r${i}`];
+      this.table.set(slot, checker ? checker.wrap(region, run) : run);
+      const translated = { place, key, generation, slot };
+      this.known.set(idOf(place, key), translated);
+      this.enter(translated);
+      regions.push(translated);
+    });
+    this.batches.add({ stamp, bytes: bytes.length, regions });
+    this.state.setU32(layout.JIT_STAMPS + stamp * 4, this.state.u32(layout.JIT_CLOCK));
+    statistics.regions += regions.length;
+    statistics.translated += regions.length;
+    statistics.bytes += bytes.length;
+    for (const { region } of same) statistics.instructions += region.instructions;
+    const compileNs = this.vm.clock.nowNs() - translated;
+    this.trace?.translated(same, bytes.length, translated - from, compileNs);
+    if (statistics.bytes > this.codeBytes) this.evict();
+    this.paused(from);
+  }
+
+  private paused(from: number): void {
+    const ms = (this.vm.clock.nowNs() - from) / 1e6;
+    this.statistics.translateMs += ms;
+    this.statistics.longestMs = Math.max(this.statistics.longestMs, ms);
+  }
+
+  /** Drops the batches that were not run for longest, down to seven eighths of what may be. */
+  private evict(): void {
+    const age = ({ stamp }: Batch): number => this.state.u32(layout.JIT_STAMPS + stamp * 4);
+    const oldest = [...this.batches].sort((a, b) => age(a) - age(b));
+    for (const batch of oldest) {
+      if (this.statistics.bytes <= (this.codeBytes / 8) * 7) break;
+      this.drop(batch);
+    }
+    // Who looks by RIP looks again.
+    this.state.setU32(layout.CODE_EPOCH, this.state.u32(layout.CODE_EPOCH) + 4);
+  }
+
+  private drop(batch: Batch): void {
+    this.batches.delete(batch);
+    this.statistics.bytes -= batch.bytes;
+    this.statistics.regions -= batch.regions.length;
+    this.statistics.evicted += batch.regions.length;
+    this.freeStamps.push(batch.stamp);
+    for (const region of batch.regions) {
+      const id = idOf(region.place, region.key);
+      if (this.known.get(id) === region) this.known.delete(id);
+      const entry = this.entryOf(region.place);
+      if (this.memory.getInt32(entry + J_FUNCTION, true) === region.slot) {
+        this.memory.setInt32(entry + J_PLACE, 0, true);
+      }
+      this.table.set(region.slot, null);
+      this.freeSlots.push(region.slot);
+    }
+  }
+
+  private entryOf(place: number): number {
     const hash = (place ^ (place >>> 11)) & (layout.JIT_HASH_ENTRIES - 1);
-    const entry = this.state.base + layout.JIT_HASH + hash * J_SIZE;
-    memory.setInt32(entry + J_PLACE, place, true);
+    return this.state.base + layout.JIT_HASH + hash * J_SIZE;
+  }
+
+  private enter(region: Translated): void {
+    const { memory } = this;
+    const entry = this.entryOf(region.place);
+    memory.setInt32(entry + J_PLACE, region.place, true);
     memory.setInt32(entry + J_KEY, region.key, true);
     memory.setInt32(entry + J_GENERATION, region.generation, true);
     memory.setInt32(entry + J_FUNCTION, region.slot, true);
   }
 
-  private view(memory: DataView, place: number, key: number): CodeView {
-    const { state } = this;
+  private generationOf(place: number): number {
+    const page = Math.floor(place / PAGE);
+    return this.memory.getInt32(layout.CODE_PAGES + page * layout.CODE_PAGE_SIZE, true);
+  }
+
+  private view(place: number, key: number): CodeView {
+    const { state, memory } = this;
     const mode = (key & 3) as CodeMode;
     const first = state.u64(layout.RIP) & ~0xfffn;
-    const bytes = new Uint8Array(memory.buffer);
     return {
-      bytes,
+      bytes: new Uint8Array(memory.buffer),
       mode,
       placeOfPage: (delta) => {
         if (delta === 0) return place - (place % PAGE);
         const linear = BigInt.asUintN(mode === 2 ? 64 : 32, first + BigInt(delta) * 4096n);
-        const index = Number(linear >> 12n) & (layout.TLB_ENTRIES - 1);
+        const index = Number((linear >> 12n) & BigInt(layout.TLB_ENTRIES - 1));
         const entry = state.u32(layout.TLB_BASE) + index * layout.TLB_ENTRY_SIZE;
         if (memory.getBigUint64(entry + layout.TLB_FETCH, true) !== linear) return 0;
-        return (
-          (Number(linear & 0xffff_ffffn) + memory.getInt32(entry + layout.TLB_ADDEND, true)) >>> 0
-        );
+        const addend = memory.getInt32(entry + layout.TLB_ADDEND, true);
+        return (Number(linear & 0xffff_ffffn) + addend) >>> 0;
       },
-      generation: (at) => generationOf(memory, at),
+      generation: (at) => this.generationOf(at),
       wasRun: (at) => {
         const hash = (at ^ (at >>> 11)) & (layout.BLOCK_HASH_ENTRIES - 1);
         const entry = state.base + layout.BLOCK_HASH + hash * H_SIZE;
         return (
           memory.getUint32(entry + H_PLACE, true) === at &&
           memory.getInt32(entry + H_MODE, true) === mode &&
-          memory.getInt32(entry + H_GENERATION, true) === generationOf(memory, at)
+          memory.getInt32(entry + H_GENERATION, true) === this.generationOf(at)
         );
       },
       mark: this.mark,
@@ -116,9 +291,6 @@ export class RegionCache {
   }
 }
 
-function generationOf(memory: DataView, place: number): number {
-  return memory.getInt32(
-    layout.CODE_PAGES + Math.floor(place / PAGE) * layout.CODE_PAGE_SIZE,
-    true,
-  );
+function idOf(place: number, key: number): number {
+  return place * 1024 + key;
 }

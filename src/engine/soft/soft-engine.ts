@@ -16,6 +16,8 @@ export interface SoftOptions {
   readonly jit?: 'on' | 'off';
   /** How often a block is run by the interpreter before it is translated. */
   readonly jitThreshold?: number;
+  /** Most bytes of WebAssembly that translated code may have. */
+  readonly jitCodeBytes?: number;
   /** Run translated code by the interpreter too; the first difference is an internal error. */
   readonly check?: boolean;
 }

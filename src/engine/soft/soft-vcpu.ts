@@ -92,6 +92,7 @@ export class SoftVcpu implements Vcpu {
       // The access is answered: nothing may come between it and the rest of its instruction.
       state.assign(layout.EVENT, layout.EVENT_SHADOW, true);
     }
+    this.jit?.flush();
     this.runtime.enter_run();
     try {
       return this.untilExit();
