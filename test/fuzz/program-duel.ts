@@ -86,7 +86,13 @@ export function duel(
     const drawn = retries > 0 ? 1 : 1 + budgetOf(random);
     const run = last.run + 1;
     last = { run, budget: run === cut?.run ? cut.budget : drawn };
+    const before = first.retired;
     const { kind, ...more } = first.run(last.budget);
+    if (kind === 'intr' && first.retired === before) {
+      // Nothing but faults, for as long as a run may take.
+      end = 'stuck';
+      break;
+    }
     const there = follow(second, first.retired, kind);
     if (kind === 'internal-error') difference = Object.values(more).join(' ');
     else if (there !== 'there')
