@@ -58,8 +58,10 @@ export function engineChoice(args: ParsedArgs): EngineChoice {
 
 /** What the flags say of the soft engine. */
 export function softOptions(args: ParsedArgs): SoftOptions {
-  const check = args.has('check-jit');
-  return { jit: parseWord('--jit', args.one('jit') ?? 'on', ['on', 'off']), check };
+  const jit = parseWord('--jit', args.one('jit') ?? 'on', ['on', 'off']);
+  const trace = (line: string): void => void process.stderr.write(`${line}\n`);
+  const traced = traceWords(args).includes('jit') ? { trace } : {};
+  return { jit, check: args.has('check-jit'), ...traced };
 }
 
 /** What the flags ask for; the machine itself checks that it can be had. */

@@ -8,7 +8,7 @@ import { MachineError } from './machine-error.js';
 
 export type { DeviceConfig, NamedFile };
 
-export const traceKinds = ['exits', 'ints', 'io', 'mmio', 'resets'] as const;
+export const traceKinds = ['exits', 'ints', 'io', 'jit', 'mmio', 'resets'] as const;
 export type TraceKind = (typeof traceKinds)[number];
 
 /** What the user asks for; {@link createMachine} checks it against the engine's limits. */

@@ -114,7 +114,7 @@ export class RegionCache {
   /** The block at `place`, where RIP is now, has been run often. */
   hot(place: number): void {
     const key = this.state.u32(layout.CODE_KEY);
-    if (!(key & layout.KEY_CODE)) return;
+    if (!(key & layout.KEY_CODE) || this.checker?.busy) return;
     const id = idOf(place, key);
     if (this.waiting.has(id)) return;
     const known = this.known.get(id);

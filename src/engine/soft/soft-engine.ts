@@ -20,6 +20,8 @@ export interface SoftOptions {
   readonly jitCodeBytes?: number;
   /** Run translated code by the interpreter too; the first difference is an internal error. */
   readonly check?: boolean;
+  /** Gets a line for each region that is translated, and statistics when the VM is closed. */
+  readonly trace?: (line: string) => void;
 }
 
 /** An x86-64 CPU of our own: works wherever WebAssembly does. */

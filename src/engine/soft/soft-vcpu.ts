@@ -5,6 +5,7 @@ import type { Exit, InlineBus, Vcpu } from '../engine.js';
 import type { LocalApicRecord, VcpuRecord } from '../records.js';
 import { resetRecord } from '../reset-record.js';
 import { BusExits, LEAVE } from './bus-exits.js';
+import { JitTrace } from './jit-trace.js';
 import { RegionCache } from './region-cache.js';
 import { RegionChecker } from './region-checker.js';
 import type { InterpExports, RuntimeExports, SoftCode } from './soft-code.js';
@@ -27,6 +28,7 @@ export class SoftVcpu implements Vcpu {
   private readonly interp: InterpExports;
   private readonly exits: BusExits;
   private readonly jit: RegionCache | undefined;
+  private readonly trace: JitTrace | undefined;
   private readonly checker: RegionChecker | undefined;
   private bus: InlineBus;
   private readonly counts: BigUint64Array;
@@ -53,6 +55,7 @@ export class SoftVcpu implements Vcpu {
     const interp = code.instantiate('interp', { env: { ...env, ...decoder, hot }, rt });
     this.interp = interp as unknown as InterpExports;
     if (vm.jit) {
+      if (vm.jit.trace) this.trace = new JitTrace(state, vm.jit.trace);
       if (vm.jit.check) {
         const { decoder } = vm.tables;
         const { wasmMemory: memory } = vm;
@@ -76,6 +79,7 @@ export class SoftVcpu implements Vcpu {
         this.interp.regions,
         runtime.mark_code,
         this.checker,
+        this.trace,
       );
     }
     this.records = new VcpuState(state, runtime, () => BigInt(Math.floor(vm.clock.nowNs())));
@@ -161,6 +165,11 @@ export class SoftVcpu implements Vcpu {
   readTsc(): number {
     const offset = BigInt.asIntN(64, this.state.u64(layout.MSR_TSC_OFFSET));
     return Math.floor(this.vm.clock.nowNs()) + Number(offset);
+  }
+
+  /** Nothing is run after. */
+  close(): void {
+    if (this.jit) this.trace?.end(this.jit.statistics);
   }
 
   attachBus(bus: InlineBus): void {

@@ -159,7 +159,9 @@ export class SoftVm implements Vm {
     this.flush();
   }
 
-  close(): void {}
+  close(): void {
+    for (const vcpu of this.vcpus) vcpu.close();
+  }
 
   private flush(): void {
     for (let i = 0; i < this.options.vcpus; i++) this.attend(i, layout.ATT_FLUSH);
