@@ -234,6 +234,37 @@ test('a write to where metadata is marks the image corrupt, and nothing more is 
   await assert.rejects(openDisk(host, spec, { writable: true }), /chassis disk repair/);
 });
 
+test('a corrupt backing file is an I/O error of the overlay, which stays as it is', async () => {
+  const host = await goodImage();
+  const { view, l2 } = layout(host);
+  view.setBigUint64(l2, 2n ** 40n);
+  const over = parseFileSpec('over,format=qcow2,backing=bad.qcow2,backing-format=qcow2');
+  const disk = await createDisk(host, over, {});
+  await assert.rejects(disk.read(0, new Uint8Array(512)), { code: 'io' });
+  await disk.write(5 * cluster, new Uint8Array(512));
+  await disk.close();
+  const again = await openQcow2(host, over, { writable: true });
+  assert.equal(again.image.header.incompatible, 0);
+  await again.close();
+});
+
+test('a snapshot that counts of one bit cannot hold is refused, and the image goes on', async () => {
+  const host = new MemoryHost();
+  const options = { sizeBytes: 1 << 20, refcountBits: 1 };
+  const disk = await createDisk(host, spec, options);
+  await disk.write(0, new Uint8Array(cluster).fill(3));
+  await disk.close();
+  const opened = await openQcow2(host, spec, { writable: true });
+  await assert.rejects(createSnapshot(opened, 'one', 0), { code: 'unsupported' });
+  await opened.close();
+  const again = await openDisk(host, spec, { writable: true });
+  await again.write(0, new Uint8Array(cluster).fill(4));
+  await again.close();
+  const file = await host.open('bad.qcow2', { writable: false });
+  const report = await checkImage(file, await readHeader(file), false);
+  assert.deepEqual([report.corruptions, report.leaks], [0, 0]);
+});
+
 test('a cluster that is counted as free and is not is never given out', async () => {
   const host = await goodImage();
   const { view, refblock } = layout(host);

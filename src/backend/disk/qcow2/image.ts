@@ -228,8 +228,6 @@ export class Image {
   async throttle(): Promise<void> {
     const tables = this.l2s.dirty.size + (this.lazy ? 0 : this.refcounts.blocks.dirty.size);
     if (tables * this.cluster < mostDirty.tableBytes && this.frees.length < mostDirty.frees) return;
-    // A full flush of many small tables is no more often than every 64 of them.
-    if (tables < 64 && this.frees.length < mostDirty.frees) return;
     await this.flush();
   }
 

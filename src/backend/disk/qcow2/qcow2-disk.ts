@@ -268,7 +268,14 @@ export class Qcow2Disk implements Disk {
   private async readBacking(offset: number, into: Uint8Array): Promise<void> {
     const there = Math.min(Math.max((this.backing?.sizeBytes ?? 0) - offset, 0), into.length);
     into.fill(0, there);
-    if (there > 0) await this.backing!.read(offset, into.subarray(0, there));
+    if (there === 0) return;
+    try {
+      await this.backing!.read(offset, into.subarray(0, there));
+    } catch (error) {
+      // It is not this image that is corrupt, and must not be marked so.
+      const foreign = error instanceof DiskError && error.code === 'corrupt';
+      throw foreign ? new DiskError('io', error.message, { cause: error }) : error;
+    }
   }
 
   private async inflate(run: Run, offset: number, into: Uint8Array): Promise<void> {
