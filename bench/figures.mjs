@@ -48,6 +48,15 @@ const asked = [
     value: (tables) => bootRatio(tables, 32),
   },
   {
+    name: 'instructions per dispatch, the least of the compute kernels',
+    ...atLeast(200),
+    value: (tables) =>
+      withSome(
+        tables.dispatch?.map(({ each }) => each),
+        (all) => Math.min(...all),
+      ),
+  },
+  {
     name: 'memory beyond guest RAM, x QEMU TCG’s',
     ...atMost(1.5, 1),
     value: memoryRatio,

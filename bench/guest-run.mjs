@@ -82,5 +82,7 @@ export function startGuest(command, args, limitSeconds = 600) {
       return ended;
     },
     ended,
+    /** All of standard error so far. */
+    errors: () => errors,
   };
 }

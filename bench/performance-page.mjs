@@ -92,6 +92,11 @@ function memorySection(memory) {
   ].join('\n\n');
 }
 
+function dispatchSection(dispatch) {
+  const rows = dispatch.map(({ kernel, each }) => [kernel, each.toFixed(0)]);
+  return `## Instructions per dispatch\n\n${markdown(['kernel', 'instructions'], rows)}`;
+}
+
 function otherSection({ mips, idle, build }) {
   const rows = [];
   for (const [name, values] of Object.entries(mips ?? {})) {
@@ -138,6 +143,7 @@ await main(async () => {
     ...(tables.guest ?? []).map(guestSection),
     tables.boot && bootSection(tables.boot),
     tables.memory && memorySection(tables.memory),
+    tables.dispatch && dispatchSection(tables.dispatch),
     otherSection(tables),
     tables.kvm && kvmSection(tables.kvm),
     notes >= 0 && before.slice(notes).trimEnd(),

@@ -5,6 +5,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
 import { benchDisk } from '../bench/disk.mjs';
+import { benchDispatch } from '../bench/dispatch.mjs';
 import { figureTable } from '../bench/figures.mjs';
 import { benchGuest, guestFlags } from '../bench/guest.mjs';
 import { benchIdle } from '../bench/idle.mjs';
@@ -25,6 +26,7 @@ const benches = {
   idle: benchIdle,
   build: benchInterpBuild,
   guest: benchGuest,
+  dispatch: benchDispatch,
   kvm: benchKvm,
   disk: benchDisk,
 };

@@ -59,7 +59,10 @@ export function engineChoice(args: ParsedArgs): EngineChoice {
 /** What the flags say of the soft engine. */
 export function softOptions(args: ParsedArgs): SoftOptions {
   const jit = parseWord('--jit', args.one('jit') ?? 'on', ['on', 'off']);
-  const trace = (line: string): void => void process.stderr.write(`${line}\n`);
+  const trace = {
+    print: (line: string) => void process.stderr.write(`${line}\n`),
+    onAsk: (show: () => void) => void process.on('SIGUSR2', show),
+  };
   const traced = traceWords(args).includes('jit') ? { trace } : {};
   return { jit, check: args.has('check-jit'), ...traced };
 }

@@ -33,7 +33,11 @@ const flags: FlagTable = {
   debugcon: { value: 'FILE', help: 'gets what the guest writes to port 0x402' },
   'save-on-exit': { value: 'FILE', help: 'saves the whole machine when the run ends' },
   load: { value: 'FILE', help: 'goes on from a saved machine' },
-  trace: { value: 'exits|ints|...', repeatable: true, help: 'shows events on standard error' },
+  trace: {
+    value: 'exits|ints|jit|...',
+    repeatable: true,
+    help: 'shows events on standard error; of the JIT also a table at the end, or now on SIGUSR2',
+  },
 };
 
 /** A saved machine says these itself. */

@@ -5,7 +5,7 @@ import * as layout from '../../cpu/state/layout.js';
 import type { JitStatistics } from './region-cache.js';
 import type { StateView } from './state-view.js';
 
-/** `--trace jit`: a line for each region that is translated, and a table at the end. */
+/** `--trace jit`: a line for each region that is translated, and a table of what became of them. */
 export class JitTrace {
   private readonly entries = new Map<Region, bigint>();
 
@@ -41,7 +41,7 @@ export class JitTrace {
     });
   }
 
-  end(statistics: JitStatistics): void {
+  show(statistics: JitStatistics): void {
     const { state } = this;
     const count = (at: number): number => Number(state.u64(at));
     const [entries, retired] = [count(layout.JIT_ENTRIES), count(layout.JIT_RETIRED)];

@@ -20,8 +20,14 @@ export interface SoftOptions {
   readonly jitCodeBytes?: number;
   /** Run translated code by the interpreter too; the first difference is an internal error. */
   readonly check?: boolean;
+  readonly trace?: JitTracing;
+}
+
+export interface JitTracing {
   /** Gets a line for each region that is translated, and statistics when the VM is closed. */
-  readonly trace?: (line: string) => void;
+  print(line: string): void;
+  /** Gets what prints the statistics so far. */
+  onAsk?(show: () => void): void;
 }
 
 /** An x86-64 CPU of our own: works wherever WebAssembly does. */

@@ -55,7 +55,7 @@ export class SoftVcpu implements Vcpu {
     const interp = code.instantiate('interp', { env: { ...env, ...decoder, hot }, rt });
     this.interp = interp as unknown as InterpExports;
     if (vm.jit) {
-      if (vm.jit.trace) this.trace = new JitTrace(state, vm.jit.trace);
+      if (vm.jit.trace) this.trace = new JitTrace(state, vm.jit.trace.print);
       if (vm.jit.check) {
         const { decoder } = vm.tables;
         const { wasmMemory: memory } = vm;
@@ -167,9 +167,9 @@ export class SoftVcpu implements Vcpu {
     return Math.floor(this.vm.clock.nowNs()) + Number(offset);
   }
 
-  /** Nothing is run after. */
-  close(): void {
-    if (this.jit) this.trace?.end(this.jit.statistics);
+  /** What the JIT did so far, where it is traced. */
+  showStatistics(): void {
+    if (this.jit) this.trace?.show(this.jit.statistics);
   }
 
   attachBus(bus: InlineBus): void {

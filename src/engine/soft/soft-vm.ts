@@ -88,6 +88,7 @@ export class SoftVm implements Vm {
       },
     });
     this.setA20(true);
+    jit?.trace?.onAsk?.(() => this.close());
   }
 
   createVcpu(index: number): Vcpu {
@@ -160,7 +161,7 @@ export class SoftVm implements Vm {
   }
 
   close(): void {
-    for (const vcpu of this.vcpus) vcpu.close();
+    for (const vcpu of this.vcpus) vcpu.showStatistics();
   }
 
   private flush(): void {
