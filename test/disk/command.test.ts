@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -55,6 +55,13 @@ test('a raw disk becomes a compressed image and is the same again', () =>
     const again = await disk(folder, 'convert a.raw,format=raw b.qcow2,format=qcow2');
     assert.match(again.err, /b.qcow2 is there already; --force replaces it/);
     assert.equal(again.status, 65);
+    const broken = await disk(
+      folder,
+      'convert --force --cluster-size 3K a.raw,format=raw b.qcow2,format=qcow2',
+    );
+    assert.equal(broken.status, 64);
+    await good(folder, 'compare a.raw,format=raw b.qcow2,format=qcow2');
+    assert.deepEqual(readdirSync(folder).sort(), ['a.raw', 'b.qcow2', 'c.qcow2', 'd.raw']);
   }));
 
 test('an overlay is made, mapped, committed and rebased, and shows the same all the time', () =>
@@ -87,7 +94,7 @@ test('snapshots and sizes, and what is lost only when it is asked for', () =>
       (error) =>
         assert.match(error.message, /cluster size: found 4096, wanted a power of two from 16384/),
     );
-    await good(folder, `create --force --cluster-size 16K --extended-l2 ${file} 1M`);
+    await good(folder, `create --cluster-size 16K --extended-l2 ${file} 1M`);
     await good(folder, `snapshot ${file} create before`);
     await good(folder, `resize ${file} +1M`);
     const small = await disk(folder, `resize ${file} 512K`);

@@ -1,3 +1,4 @@
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { createDisk, openDisk } from '../../backend/disk/open-disk.js';
 import { hostDisks } from '../../backend/node/host-disks.js';
 import { exitStatus, usageError } from '../exit-status.js';
@@ -18,7 +19,9 @@ export const convert = diskVerb('convert', {
   positional: 'FROM TO',
   counts: [2, 2],
   flags: { compress: { help: 'compresses the clusters' }, ...imageFlags },
-  notes: 'The copy has all that the backing files show, and none itself. Zeroes take no room.',
+  notes:
+    'The copy has all that the backing files show, and none itself. Zeroes take no room.\n' +
+    'It is made as TO.partial and gets its name when it is whole.',
   examples: [
     'a.raw,format=raw b.qcow2,format=qcow2',
     '--compress --compression zstd a.raw,format=raw b.qcow2,format=qcow2',
@@ -35,9 +38,19 @@ export const convert = diskVerb('convert', {
         throw usageError(`disk convert: found ${from.path} twice, wanted two files`);
       }
       checkNew(args, to.path, to.dataFile);
+      // Whoever uses the file that is replaced must not go on with one that has no name.
+      if (existsSync(to.path))
+        await hostDisks.open(to.path, { writable: true }).then((file) => file.close());
       const { sizeBytes } = source;
-      const target = await createDisk(hostDisks, to, { ...imageOptions(args), sizeBytes });
-      await using([target], () => copyDisk(source, target, args.has('compress'), progress));
+      const partial = `${to.path}.partial`;
+      try {
+        const made = { ...to, path: partial };
+        const target = await createDisk(hostDisks, made, { ...imageOptions(args), sizeBytes });
+        await using([target], () => copyDisk(source, target, args.has('compress'), progress));
+        renameSync(partial, to.path);
+      } finally {
+        rmSync(partial, { force: true });
+      }
       print(args, { file: to.path, sizeBytes }, [`${to.path}: ${to.format}, ${size(sizeBytes)}`]);
       return exitStatus.ok;
     });

@@ -1,3 +1,4 @@
+import { existsSync, rmSync } from 'node:fs';
 import { createDisk } from '../../backend/disk/open-disk.js';
 import { hostDisks } from '../../backend/node/host-disks.js';
 import { parseSize } from '../args.js';
@@ -21,7 +22,12 @@ export const create = diskVerb('create', {
     checkNew(args, spec.path, spec.dataFile);
     const wanted = args.positional[1];
     const sizeBytes = wanted === undefined ? undefined : parseSize('SIZE', wanted);
-    const disk = await createDisk(hostDisks, spec, { ...imageOptions(args), sizeBytes });
+    const options = { ...imageOptions(args), sizeBytes };
+    const existed = existsSync(spec.path);
+    const disk = await createDisk(hostDisks, spec, options).catch((error) => {
+      if (!existed) rmSync(spec.path, { force: true });
+      throw error;
+    });
     const made = { file: spec.path, format: spec.format, sizeBytes: disk.sizeBytes };
     await disk.close();
     print(args, made, [`${spec.path}: ${spec.format}, ${size(made.sizeBytes)}`]);
