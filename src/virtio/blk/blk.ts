@@ -1,23 +1,7 @@
 import type { VirtioHost, VirtioType } from '../core/virtio-type.js';
 import type { Chain } from '../queue/chain.js';
 import type { Virtqueue } from '../queue/virtqueue.js';
-import {
-  BLK_CLASS,
-  BLK_DEVICE_ID,
-  BLK_QUEUE_SIZE,
-  blkConfig,
-  blkFeature,
-  blkStatus,
-  HEADER_BYTES,
-  ID_BYTES,
-  MAX_RANGE_SECTORS,
-  MAX_RANGES,
-  request,
-  SECTOR_BYTES,
-  SEG_MAX,
-  SEGMENT_BYTES,
-  UNMAP_FLAG,
-} from './registers.js';
+import * as r from './registers.js';
 import { type BlkState, blkCodec } from './state.js';
 
 /** What is behind the device; each request may fail, and the guest sees an I/O error. */
@@ -53,23 +37,23 @@ interface Result {
   readonly status: number;
   readonly written: number;
 }
-const ok: Result = { status: blkStatus.ok, written: 0 };
-const failed: Result = { status: blkStatus.ioError, written: 0 };
-const unsupported: Result = { status: blkStatus.unsupported, written: 0 };
+const ok: Result = { status: r.blkStatus.ok, written: 0 };
+const failed: Result = { status: r.blkStatus.ioError, written: 0 };
+const unsupported: Result = { status: r.blkStatus.unsupported, written: 0 };
 
 /** A disk. Requests of all queues run side by side and end in any order. [VIRTIO 5.2] */
 export class VirtioBlk implements VirtioType<BlkState> {
   // Fixed configuration.
   readonly name = 'blk';
-  readonly deviceId = BLK_DEVICE_ID;
-  readonly classCode = BLK_CLASS;
+  readonly deviceId = r.BLK_DEVICE_ID;
+  readonly classCode = r.BLK_CLASS;
   readonly features: readonly number[];
   readonly queueSizes: readonly number[];
-  readonly config = new Uint8Array(blkConfig.bytes);
+  readonly config = new Uint8Array(r.blkConfig.bytes);
   readonly stateVersion = 1;
   readonly stateCodec = blkCodec;
   private readonly view = new DataView(this.config.buffer);
-  private readonly id = new Uint8Array(ID_BYTES);
+  private readonly id = new Uint8Array(r.ID_BYTES);
 
   // Wiring.
   private host!: VirtioHost;
@@ -84,30 +68,30 @@ export class VirtioBlk implements VirtioType<BlkState> {
     private readonly store: BlockStore,
     options: BlkOptions = {},
   ) {
-    const { serial = '', queues = 1, blockBytes = SECTOR_BYTES } = options;
+    const { serial = '', queues = 1, blockBytes = r.SECTOR_BYTES } = options;
     const physicalBytes = Math.max(options.physicalBlockBytes ?? 4096, blockBytes);
-    for (let i = 0; i < ID_BYTES; i++) this.id[i] = i < serial.length ? serial.charCodeAt(i) : 0;
-    this.queueSizes = Array(queues).fill(BLK_QUEUE_SIZE);
-    const { segMax, blkSize, topology, flush, configWce, discard, writeZeroes } = blkFeature;
+    for (let i = 0; i < r.ID_BYTES; i++) this.id[i] = i < serial.length ? serial.charCodeAt(i) : 0;
+    this.queueSizes = Array(queues).fill(r.BLK_QUEUE_SIZE);
+    const { segMax, blkSize, topology, flush, configWce, discard, writeZeroes } = r.blkFeature;
     this.features = [
       ...[segMax, blkSize, topology, flush],
-      ...(store.readOnly ? [blkFeature.readOnly] : [configWce, discard, writeZeroes]),
-      ...(queues > 1 ? [blkFeature.multiQueue] : []),
+      ...(store.readOnly ? [r.blkFeature.readOnly] : [configWce, discard, writeZeroes]),
+      ...(queues > 1 ? [r.blkFeature.multiQueue] : []),
     ];
     const { view } = this;
-    view.setUint32(blkConfig.segMax, SEG_MAX, true);
-    view.setUint32(blkConfig.blkSize, blockBytes, true);
-    view.setUint8(blkConfig.physicalBlockExp, Math.log2(physicalBytes / blockBytes));
-    view.setUint16(blkConfig.minIoBlocks, 1, true);
-    view.setUint16(blkConfig.queueCount, queues, true);
+    view.setUint32(r.blkConfig.segMax, r.SEG_MAX, true);
+    view.setUint32(r.blkConfig.blkSize, blockBytes, true);
+    view.setUint8(r.blkConfig.physicalBlockExp, Math.log2(physicalBytes / blockBytes));
+    view.setUint16(r.blkConfig.minIoBlocks, 1, true);
+    view.setUint16(r.blkConfig.queueCount, queues, true);
     if (!store.readOnly) {
-      const unit = Math.max(store.discardUnitBytes ?? SECTOR_BYTES, blockBytes);
-      view.setUint32(blkConfig.maxDiscardSectors, MAX_RANGE_SECTORS, true);
-      view.setUint32(blkConfig.maxDiscardSegments, MAX_RANGES, true);
-      view.setUint32(blkConfig.discardAlignment, unit / SECTOR_BYTES, true);
-      view.setUint32(blkConfig.maxZeroSectors, MAX_RANGE_SECTORS, true);
-      view.setUint32(blkConfig.maxZeroSegments, MAX_RANGES, true);
-      view.setUint8(blkConfig.zeroMayUnmap, 1);
+      const unit = Math.max(store.discardUnitBytes ?? r.SECTOR_BYTES, blockBytes);
+      view.setUint32(r.blkConfig.maxDiscardSectors, r.MAX_RANGE_SECTORS, true);
+      view.setUint32(r.blkConfig.maxDiscardSegments, r.MAX_RANGES, true);
+      view.setUint32(r.blkConfig.discardAlignment, unit / r.SECTOR_BYTES, true);
+      view.setUint32(r.blkConfig.maxZeroSectors, r.MAX_RANGE_SECTORS, true);
+      view.setUint32(r.blkConfig.maxZeroSegments, r.MAX_RANGES, true);
+      view.setUint8(r.blkConfig.zeroMayUnmap, 1);
     }
     this.showCapacity(store.sizeBytes);
     this.reset();
@@ -122,32 +106,32 @@ export class VirtioBlk implements VirtioType<BlkState> {
   }
 
   private showCapacity(sizeBytes: number): void {
-    const sectors = Math.floor(sizeBytes / SECTOR_BYTES);
-    this.view.setUint32(blkConfig.capacity, sectors % 2 ** 32, true);
-    this.view.setUint32(blkConfig.capacity + 4, Math.floor(sectors / 2 ** 32), true);
+    const sectors = Math.floor(sizeBytes / r.SECTOR_BYTES);
+    this.view.setUint32(r.blkConfig.capacity, sectors % 2 ** 32, true);
+    this.view.setUint32(r.blkConfig.capacity + 4, Math.floor(sectors / 2 ** 32), true);
   }
 
   private get capacitySectors(): number {
-    const low = this.view.getUint32(blkConfig.capacity, true);
-    return this.view.getUint32(blkConfig.capacity + 4, true) * 2 ** 32 + low;
+    const low = this.view.getUint32(r.blkConfig.capacity, true);
+    return this.view.getUint32(r.blkConfig.capacity + 4, true) * 2 ** 32 + low;
   }
 
   configWrite(offset: number, width: 1 | 2 | 4, value: number): void {
-    if (offset !== blkConfig.writeback || width !== 1) return;
-    if (this.host.has(blkFeature.configWce)) this.config[offset] = value & 1;
+    if (offset !== r.blkConfig.writeback || width !== 1) return;
+    if (this.host.has(r.blkFeature.configWce)) this.config[offset] = value & 1;
   }
 
   /** A driver that can switch the cache but not flush it starts without. [VIRTIO 5.2.5.2] */
   negotiated(): void {
-    const { flush, configWce } = blkFeature;
+    const { flush, configWce } = r.blkFeature;
     const isSafe = this.host.has(flush) || !this.host.has(configWce);
-    this.config[blkConfig.writeback] = isSafe ? 1 : 0;
+    this.config[r.blkConfig.writeback] = isSafe ? 1 : 0;
   }
 
   /** Without FLUSH a driver counts on its writes being safe. [VIRTIO 5.2.6.2] */
   private get writesThrough(): boolean {
-    if (this.host.has(blkFeature.configWce)) return this.config[blkConfig.writeback] === 0;
-    return !this.host.has(blkFeature.flush);
+    if (this.host.has(r.blkFeature.configWce)) return this.config[r.blkConfig.writeback] === 0;
+    return !this.host.has(r.blkFeature.flush);
   }
 
   notified(index: number): void {
@@ -159,7 +143,7 @@ export class VirtioBlk implements VirtioType<BlkState> {
   }
 
   private start(queue: Virtqueue, chain: Chain): void {
-    const header = new DataView(new ArrayBuffer(HEADER_BYTES));
+    const header = new DataView(new ArrayBuffer(r.HEADER_BYTES));
     if (!chain.read(0, new Uint8Array(header.buffer)) || chain.writableBytes === 0) {
       queue.fail('a request without its header or room for its status');
       return;
@@ -183,29 +167,29 @@ export class VirtioBlk implements VirtioType<BlkState> {
   private async perform(chain: Chain, header: DataView): Promise<Result> {
     const sector = header.getUint32(8, true) + header.getUint32(12, true) * 2 ** 32;
     switch (header.getUint32(0, true)) {
-      case request.in:
+      case r.request.in:
         return this.read(chain, sector);
-      case request.out:
+      case r.request.out:
         return this.write(chain, sector);
-      case request.flush:
+      case r.request.flush:
         await this.store.flush();
         return ok;
-      case request.getId: {
-        const bytes = Math.min(ID_BYTES, chain.writableBytes - 1);
+      case r.request.getId: {
+        const bytes = Math.min(r.ID_BYTES, chain.writableBytes - 1);
         return chain.write(0, this.id.subarray(0, bytes)) ? { ...ok, written: bytes } : failed;
       }
-      case request.discard:
-        return this.ranges(chain, blkFeature.discard);
-      case request.writeZeroes:
-        return this.ranges(chain, blkFeature.writeZeroes);
+      case r.request.discard:
+        return this.ranges(chain, r.blkFeature.discard);
+      case r.request.writeZeroes:
+        return this.ranges(chain, r.blkFeature.writeZeroes);
     }
     return unsupported;
   }
 
   private isInside(sector: number, bytes: number): boolean {
     return (
-      bytes % SECTOR_BYTES === 0 &&
-      sector + bytes / SECTOR_BYTES <= this.store.sizeBytes / SECTOR_BYTES
+      bytes % r.SECTOR_BYTES === 0 &&
+      sector + bytes / r.SECTOR_BYTES <= this.store.sizeBytes / r.SECTOR_BYTES
     );
   }
 
@@ -213,18 +197,18 @@ export class VirtioBlk implements VirtioType<BlkState> {
     const bytes = chain.writableBytes - 1;
     if (!this.isInside(sector, bytes)) return failed;
     const isDone = await this.pieces(bytes, async (at, piece) => {
-      await this.store.read(sector * SECTOR_BYTES + at, piece);
+      await this.store.read(sector * r.SECTOR_BYTES + at, piece);
       return chain.write(at, piece);
     });
-    return isDone ? { status: blkStatus.ok, written: bytes } : failed;
+    return isDone ? { status: r.blkStatus.ok, written: bytes } : failed;
   }
 
   private async write(chain: Chain, sector: number): Promise<Result> {
-    const bytes = chain.readableBytes - HEADER_BYTES;
+    const bytes = chain.readableBytes - r.HEADER_BYTES;
     if (this.store.readOnly || !this.isInside(sector, bytes)) return failed;
     const isDone = await this.pieces(bytes, async (at, piece) => {
-      if (!chain.read(HEADER_BYTES + at, piece)) return false;
-      await this.store.write(sector * SECTOR_BYTES + at, piece);
+      if (!chain.read(r.HEADER_BYTES + at, piece)) return false;
+      await this.store.write(sector * r.SECTOR_BYTES + at, piece);
       return true;
     });
     if (isDone && this.writesThrough) await this.store.flush();
@@ -252,21 +236,21 @@ export class VirtioBlk implements VirtioType<BlkState> {
   /** Discard and write-zeroes: all ranges are checked before the first is touched. */
   private async ranges(chain: Chain, kind: number): Promise<Result> {
     if (!this.host.has(kind)) return unsupported;
-    const bytes = chain.readableBytes - HEADER_BYTES;
-    const count = bytes / SEGMENT_BYTES;
-    if (!Number.isInteger(count) || count === 0 || count > MAX_RANGES) return failed;
+    const bytes = chain.readableBytes - r.HEADER_BYTES;
+    const count = bytes / r.SEGMENT_BYTES;
+    if (!Number.isInteger(count) || count === 0 || count > r.MAX_RANGES) return failed;
     const view = new DataView(new ArrayBuffer(bytes));
-    if (!chain.read(HEADER_BYTES, new Uint8Array(view.buffer))) return failed;
-    const isDiscard = kind === blkFeature.discard;
+    if (!chain.read(r.HEADER_BYTES, new Uint8Array(view.buffer))) return failed;
+    const isDiscard = kind === r.blkFeature.discard;
     const list: { offset: number; length: number; mayUnmap: boolean }[] = [];
-    for (let at = 0; at < bytes; at += SEGMENT_BYTES) {
+    for (let at = 0; at < bytes; at += r.SEGMENT_BYTES) {
       const sector = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
       const sectors = view.getUint32(at + 8, true);
       const flags = view.getUint32(at + 12, true);
-      if ((flags & ~(isDiscard ? 0 : UNMAP_FLAG)) !== 0) return unsupported;
-      const length = sectors * SECTOR_BYTES;
-      if (sectors > MAX_RANGE_SECTORS || !this.isInside(sector, length)) return failed;
-      list.push({ offset: sector * SECTOR_BYTES, length, mayUnmap: flags !== 0 });
+      if ((flags & ~(isDiscard ? 0 : r.UNMAP_FLAG)) !== 0) return unsupported;
+      const length = sectors * r.SECTOR_BYTES;
+      if (sectors > r.MAX_RANGE_SECTORS || !this.isInside(sector, length)) return failed;
+      list.push({ offset: sector * r.SECTOR_BYTES, length, mayUnmap: flags !== 0 });
     }
     for (const { offset, length, mayUnmap } of list) {
       if (isDiscard) await this.store.discard(offset, length);
@@ -277,7 +261,7 @@ export class VirtioBlk implements VirtioType<BlkState> {
   }
 
   reset(): void {
-    this.config[blkConfig.writeback] = 1;
+    this.config[r.blkConfig.writeback] = 1;
     if (this.active.size === 0) return;
     const all = Promise.allSettled([...this.active]).then(() => {
       if (this.leftovers === all) this.leftovers = undefined;
@@ -287,7 +271,7 @@ export class VirtioBlk implements VirtioType<BlkState> {
 
   resume(): void {
     const { sizeBytes } = this.store;
-    if (this.capacitySectors !== Math.floor(sizeBytes / SECTOR_BYTES)) {
+    if (this.capacitySectors !== Math.floor(sizeBytes / r.SECTOR_BYTES)) {
       this.showCapacity(sizeBytes);
       this.host.configChanged();
     }
@@ -300,12 +284,12 @@ export class VirtioBlk implements VirtioType<BlkState> {
   save(): BlkState {
     return {
       capacitySectors: this.capacitySectors,
-      writeback: this.config[blkConfig.writeback]!,
+      writeback: this.config[r.blkConfig.writeback]!,
     };
   }
 
   restore({ capacitySectors, writeback }: BlkState): void {
-    this.showCapacity(capacitySectors * SECTOR_BYTES);
-    this.config[blkConfig.writeback] = writeback;
+    this.showCapacity(capacitySectors * r.SECTOR_BYTES);
+    this.config[r.blkConfig.writeback] = writeback;
   }
 }

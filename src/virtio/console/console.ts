@@ -1,21 +1,7 @@
 import type { Codec } from '../../base/codec.js';
 import type { VirtioHost, VirtioType } from '../core/virtio-type.js';
 import type { Virtqueue } from '../queue/virtqueue.js';
-import {
-  CONSOLE_CLASS,
-  CONSOLE_DEVICE_ID,
-  CONSOLE_QUEUE_SIZE,
-  CONTROL_BYTES,
-  CONTROL_RECEIVE,
-  CONTROL_TRANSMIT,
-  consoleConfig,
-  consoleFeature,
-  controlEvent,
-  MAX_PORTS,
-  MAX_WAITING,
-  portOfQueue,
-  receiveQueue,
-} from './registers.js';
+import * as r from './registers.js';
 import { type ConsoleState, consoleCodec } from './state.js';
 
 /** What is behind a port: bytes both ways, with flow control. */
@@ -43,11 +29,11 @@ const MAX_OUTPUT_BYTES = 1 << 20;
 export class VirtioConsole implements VirtioType<ConsoleState> {
   // Fixed configuration.
   readonly name = 'console';
-  readonly deviceId = CONSOLE_DEVICE_ID;
-  readonly classCode = CONSOLE_CLASS;
-  readonly features = Object.values(consoleFeature);
+  readonly deviceId = r.CONSOLE_DEVICE_ID;
+  readonly classCode = r.CONSOLE_CLASS;
+  readonly features = Object.values(r.consoleFeature);
   readonly queueSizes: readonly number[];
-  readonly config = new Uint8Array(consoleConfig.bytes);
+  readonly config = new Uint8Array(r.consoleConfig.bytes);
   readonly stateVersion = 1;
   readonly stateCodec: Codec<ConsoleState>;
   private readonly view = new DataView(this.config.buffer);
@@ -64,8 +50,8 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
 
   constructor(private readonly ports: readonly ConsolePort[]) {
     this.names = ports.map(({ name }) => utf8(name ?? ''));
-    this.queueSizes = Array(2 + 2 * Math.min(ports.length, MAX_PORTS)).fill(CONSOLE_QUEUE_SIZE);
-    this.view.setUint32(consoleConfig.maxPorts, ports.length, true);
+    this.queueSizes = Array(2 + 2 * Math.min(ports.length, r.MAX_PORTS)).fill(r.CONSOLE_QUEUE_SIZE);
+    this.view.setUint32(r.consoleConfig.maxPorts, ports.length, true);
     this.ready = ports.map(() => false);
     this.open = ports.map(() => false);
     this.stateCodec = consoleCodec(ports.length);
@@ -79,32 +65,32 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
   }
 
   private get isMultiport(): boolean {
-    return this.host.has(consoleFeature.multiport);
+    return this.host.has(r.consoleFeature.multiport);
   }
 
   /** The terminal's window has another size now. */
   resize(columns: number, rows: number): void {
-    this.view.setUint16(consoleConfig.columns, columns, true);
-    this.view.setUint16(consoleConfig.rows, rows, true);
-    if (this.host.has(consoleFeature.size)) this.host.configChanged();
+    this.view.setUint16(r.consoleConfig.columns, columns, true);
+    this.view.setUint16(r.consoleConfig.rows, rows, true);
+    if (this.host.has(r.consoleFeature.size)) this.host.configChanged();
     this.ports.forEach(({ isConsole }, port) => {
-      if (isConsole && this.ready[port]) this.tell(port, controlEvent.resize);
+      if (isConsole && this.ready[port]) this.tell(port, r.controlEvent.resize);
     });
   }
 
   configWrite(offset: number, _width: 1 | 2 | 4, value: number): void {
     // At any time, even before a driver has set the device up.
-    if (offset !== consoleConfig.emergencyWrite) return;
+    if (offset !== r.consoleConfig.emergencyWrite) return;
     this.ports[0]?.backend.write(Uint8Array.of(value & 0xff));
   }
 
   notified(index: number): void {
     const queue = this.host.queue(index);
-    const port = portOfQueue(index);
+    const port = r.portOfQueue(index);
     if (queue === undefined || (index > 1 && !this.isMultiport)) return;
-    if (index === CONTROL_RECEIVE) this.flush();
-    else if (index === CONTROL_TRANSMIT) this.commands(queue);
-    else if (index === receiveQueue(port)) this.ports[port]?.backend.resume();
+    if (index === r.CONTROL_RECEIVE) this.flush();
+    else if (index === r.CONTROL_TRANSMIT) this.commands(queue);
+    else if (index === r.receiveQueue(port)) this.ports[port]?.backend.resume();
     else this.output(queue, port);
   }
 
@@ -124,7 +110,7 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
 
   /** Bytes for the guest; answers how many it took. */
   private input(port: number, bytes: Uint8Array): number {
-    const queue = this.host?.queue(receiveQueue(port));
+    const queue = this.host?.queue(r.receiveQueue(port));
     // A channel that no process has open keeps its input on the host's side.
     if (queue === undefined || (this.isMultiport && !this.open[port])) return 0;
     let taken = 0;
@@ -141,7 +127,7 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
   }
 
   private commands(queue: Virtqueue): void {
-    const message = new Uint8Array(CONTROL_BYTES);
+    const message = new Uint8Array(r.CONTROL_BYTES);
     const view = new DataView(message.buffer);
     for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
       if (chain.read(0, message)) {
@@ -154,41 +140,41 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
   }
 
   private command(port: number, event: number, value: number): void {
-    if (event === controlEvent.deviceReady) {
+    if (event === r.controlEvent.deviceReady) {
       // Each port is announced once: a port that is there must not be added again.
       if (value !== 1 || this.announced) return;
       this.announced = true;
       this.ports.forEach((_, index) => {
-        this.tell(index, controlEvent.deviceAdd);
+        this.tell(index, r.controlEvent.deviceAdd);
       });
       return;
     }
     if (port >= this.ports.length) return;
-    if (event === controlEvent.portReady) {
+    if (event === r.controlEvent.portReady) {
       this.ready[port] = value === 1;
       if (!this.ready[port]) return;
       const { isConsole, name } = this.ports[port]!;
       if (isConsole) {
-        this.tell(port, controlEvent.consolePort, 1);
-        this.tell(port, controlEvent.resize);
+        this.tell(port, r.controlEvent.consolePort, 1);
+        this.tell(port, r.controlEvent.resize);
       }
-      if (name !== undefined) this.tell(port, controlEvent.portName, 1);
+      if (name !== undefined) this.tell(port, r.controlEvent.portName, 1);
       // The host's end is always there.
-      this.tell(port, controlEvent.portOpen, 1);
-    } else if (event === controlEvent.portOpen) {
+      this.tell(port, r.controlEvent.portOpen, 1);
+    } else if (event === r.controlEvent.portOpen) {
       this.open[port] = value === 1;
       if (this.open[port]) this.ports[port]!.backend.resume();
     }
   }
 
   private tell(port: number, event: number, value = 0): void {
-    if (!this.isMultiport || this.waiting.length === MAX_WAITING) return;
+    if (!this.isMultiport || this.waiting.length === r.MAX_WAITING) return;
     this.waiting.push({ port, event, value });
     this.flush();
   }
 
   private flush(): void {
-    const queue = this.host.queue(CONTROL_RECEIVE);
+    const queue = this.host.queue(r.CONTROL_RECEIVE);
     if (queue === undefined) return;
     while (this.waiting.length > 0) {
       const chain = queue.pop();
@@ -201,16 +187,16 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
   }
 
   private message({ port, event, value }: ConsoleState['waiting'][number]): Uint8Array {
-    const { resize, portName } = controlEvent;
-    const size = this.config.subarray(consoleConfig.columns, consoleConfig.maxPorts);
+    const { resize, portName } = r.controlEvent;
+    const size = this.config.subarray(r.consoleConfig.columns, r.consoleConfig.maxPorts);
     const more =
       event === resize ? size : event === portName ? this.names[port]! : size.subarray(4);
-    const bytes = new Uint8Array(CONTROL_BYTES + more.length);
+    const bytes = new Uint8Array(r.CONTROL_BYTES + more.length);
     const view = new DataView(bytes.buffer);
     view.setUint32(0, port, true);
     view.setUint16(4, event, true);
     view.setUint16(6, value, true);
-    bytes.set(more, CONTROL_BYTES);
+    bytes.set(more, r.CONTROL_BYTES);
     return bytes;
   }
 
@@ -223,8 +209,8 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
 
   save(): ConsoleState {
     return {
-      columns: this.view.getUint16(consoleConfig.columns, true),
-      rows: this.view.getUint16(consoleConfig.rows, true),
+      columns: this.view.getUint16(r.consoleConfig.columns, true),
+      rows: this.view.getUint16(r.consoleConfig.rows, true),
       announced: this.announced,
       ready: [...this.ready],
       open: [...this.open],
@@ -233,8 +219,8 @@ export class VirtioConsole implements VirtioType<ConsoleState> {
   }
 
   restore({ columns, rows, announced, ready, open, waiting }: ConsoleState): void {
-    this.view.setUint16(consoleConfig.columns, columns, true);
-    this.view.setUint16(consoleConfig.rows, rows, true);
+    this.view.setUint16(r.consoleConfig.columns, columns, true);
+    this.view.setUint16(r.consoleConfig.rows, rows, true);
     this.announced = announced;
     this.ready = [...ready];
     this.open = [...open];

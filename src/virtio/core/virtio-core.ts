@@ -8,14 +8,7 @@ import { guestAddress } from '../queue/ring-memory.js';
 import { SplitQueue } from '../queue/split-queue.js';
 import type { Virtqueue } from '../queue/virtqueue.js';
 import { Features } from './features.js';
-import {
-  commonFeatures,
-  DRIVER_STATUS,
-  deviceStatus,
-  feature,
-  interruptStatus,
-  LEGACY_PAGE,
-} from './registers.js';
+import * as r from './registers.js';
 import { type CoreState, coreCodec, validSize } from './state.js';
 import type { VirtioHost, VirtioType } from './virtio-type.js';
 
@@ -83,7 +76,7 @@ export class VirtioCore<S> implements VirtioHost {
     }: { isTransitional?: boolean; withheld?: readonly number[] } = {},
   ) {
     this.dma = wiring.dma;
-    const all = [...type.features, ...commonFeatures];
+    const all = [...type.features, ...r.commonFeatures];
     this.offered = Features.of(all.filter((bit) => !withheld.includes(bit)));
     this.isTransitional = isTransitional;
     this.slots = type.queueSizes.map((size) => new QueueSlot(size));
@@ -117,7 +110,7 @@ export class VirtioCore<S> implements VirtioHost {
   }
 
   private get runs(): boolean {
-    return this.isEarly || (this.statusBits & deviceStatus.driverOk) !== 0;
+    return this.isEarly || (this.statusBits & r.deviceStatus.driverOk) !== 0;
   }
 
   driverFeatures(word: number): number {
@@ -126,7 +119,7 @@ export class VirtioCore<S> implements VirtioHost {
 
   setDriverFeatures(word: number, value: number): void {
     // Negotiation is over once the device has agreed. [VIRTIO 2.2.1]
-    if (this.runs || (this.statusBits & deviceStatus.featuresOk) !== 0) return;
+    if (this.runs || (this.statusBits & r.deviceStatus.featuresOk) !== 0) return;
     this.accepted = this.accepted.withWord(word, value);
   }
 
@@ -136,12 +129,14 @@ export class VirtioCore<S> implements VirtioHost {
       this.reset();
       return;
     }
-    const added = value & DRIVER_STATUS & ~this.statusBits;
+    const added = value & r.DRIVER_STATUS & ~this.statusBits;
     let next = this.statusBits | added;
-    if ((added & deviceStatus.featuresOk) !== 0 && !this.agrees()) next &= ~deviceStatus.featuresOk;
-    if ((added & deviceStatus.driverOk) !== 0 && !this.mayRun(next)) next &= ~deviceStatus.driverOk;
+    if ((added & r.deviceStatus.featuresOk) !== 0 && !this.agrees())
+      next &= ~r.deviceStatus.featuresOk;
+    if ((added & r.deviceStatus.driverOk) !== 0 && !this.mayRun(next))
+      next &= ~r.deviceStatus.driverOk;
     const isNew = (bit: number) => (next & ~this.statusBits & bit) !== 0;
-    const [isAgreed, starts] = [isNew(deviceStatus.featuresOk), isNew(deviceStatus.driverOk)];
+    const [isAgreed, starts] = [isNew(r.deviceStatus.featuresOk), isNew(r.deviceStatus.driverOk)];
     this.statusBits = next;
     if (isAgreed) this.type.negotiated?.();
     if (starts) this.start();
@@ -157,7 +152,7 @@ export class VirtioCore<S> implements VirtioHost {
 
   private agrees(): boolean {
     const { accepted } = this;
-    if (!accepted.isWithin(this.offered) || !accepted.has(feature.version1)) return false;
+    if (!accepted.isWithin(this.offered) || !accepted.has(r.feature.version1)) return false;
     return (this.type.requires ?? []).every(
       ([bit, ...needs]) => !accepted.has(bit) || needs.some((need) => accepted.has(need)),
     );
@@ -165,8 +160,8 @@ export class VirtioCore<S> implements VirtioHost {
 
   /** Legacy drivers do not know FEATURES_OK. [VIRTIO 3.1.2] */
   private mayRun(status: number): boolean {
-    if ((status & deviceStatus.featuresOk) !== 0) return true;
-    if (!this.isTransitional || this.accepted.has(feature.version1)) return false;
+    if ((status & r.deviceStatus.featuresOk) !== 0) return true;
+    if (!this.isTransitional || this.accepted.has(r.feature.version1)) return false;
     this.accepted = new Features(this.accepted.low & this.offered.low, 0);
     return true;
   }
@@ -174,7 +169,7 @@ export class VirtioCore<S> implements VirtioHost {
   setQueueSize(index: number, size: number): void {
     const slot = this.mutable(index);
     if (slot === undefined || size > slot.maxSize) return;
-    if (validSize(size, this.accepted.has(feature.packed))) slot.size = size;
+    if (validSize(size, this.accepted.has(r.feature.packed))) slot.size = size;
   }
 
   /** `word` 0 to 5: low and high half of descriptor, driver and device area. */
@@ -199,7 +194,7 @@ export class VirtioCore<S> implements VirtioHost {
   /** VIRTIO_F_RING_RESET: this queue alone starts anew. [VIRTIO 2.6.1] */
   resetQueue(index: number): void {
     const slot = this.slots[index];
-    if (slot === undefined || !this.has(feature.ringReset)) return;
+    if (slot === undefined || !this.has(r.feature.ringReset)) return;
     slot.clear();
     slot.wasReset = true;
   }
@@ -209,10 +204,10 @@ export class VirtioCore<S> implements VirtioHost {
     const slot = this.slots[index];
     if (slot === undefined) return;
     const { size } = slot;
-    const descriptors = page * LEGACY_PAGE;
+    const descriptors = page * r.LEGACY_PAGE;
     const driver = descriptors + size * DESCRIPTOR_BYTES;
     const end = driver + 2 * (3 + size);
-    const device = Math.ceil(end / LEGACY_PAGE) * LEGACY_PAGE;
+    const device = Math.ceil(end / r.LEGACY_PAGE) * r.LEGACY_PAGE;
     slot.clear();
     [descriptors, driver, device].forEach((gpa, area) => {
       slot.areas[2 * area] = gpa % 2 ** 32;
@@ -261,7 +256,7 @@ export class VirtioCore<S> implements VirtioHost {
 
   configChanged(): void {
     this.isStale = true;
-    if (this.runs) this.interrupt(interruptStatus.config);
+    if (this.runs) this.interrupt(r.interruptStatus.config);
   }
 
   private interrupt(bit: number, queue?: number): void {
@@ -282,24 +277,24 @@ export class VirtioCore<S> implements VirtioHost {
   /** A queue whose registers may be written now. */
   private mutable(index: number): QueueSlot | undefined {
     const slot = this.slots[index];
-    if ((this.statusBits & deviceStatus.featuresOk) === 0) return undefined;
+    if ((this.statusBits & r.deviceStatus.featuresOk) === 0) return undefined;
     return slot === undefined || slot.enabled || (this.runs && !slot.wasReset) ? undefined : slot;
   }
 
   private open(slot: QueueSlot): Virtqueue {
     const index = this.slots.indexOf(slot);
     const area = (n: number) => guestAddress(slot.areas[2 * n]!, slot.areas[2 * n + 1]!);
-    const Ring = this.has(feature.packed) ? PackedQueue : SplitQueue;
+    const Ring = this.has(r.feature.packed) ? PackedQueue : SplitQueue;
     slot.ring = new Ring(
       { size: slot.size, descriptors: area(0), driver: area(1), device: area(2) },
       {
-        indirect: this.has(feature.indirect),
-        eventIdx: this.has(feature.eventIdx),
-        inOrder: this.has(feature.inOrder),
+        indirect: this.has(r.feature.indirect),
+        eventIdx: this.has(r.feature.eventIdx),
+        inOrder: this.has(r.feature.inOrder),
       },
       {
         dma: this.dma,
-        interrupt: () => this.interrupt(interruptStatus.queue, index),
+        interrupt: () => this.interrupt(r.interruptStatus.queue, index),
         broken: (reason) => this.needsReset(`queue ${index}: ${reason}`),
       },
     );
@@ -309,8 +304,8 @@ export class VirtioCore<S> implements VirtioHost {
   /** Nothing works any more until the driver resets; the VM goes on. [VIRTIO 2.1.2] */
   private needsReset(reason: string): void {
     this.wiring.log.guest(`${this.type.name} needs a reset`, reason);
-    if ((this.statusBits & deviceStatus.needsReset) !== 0) return;
-    this.statusBits |= deviceStatus.needsReset;
+    if ((this.statusBits & r.deviceStatus.needsReset) !== 0) return;
+    this.statusBits |= r.deviceStatus.needsReset;
     this.configChanged();
   }
 

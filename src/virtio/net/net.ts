@@ -15,25 +15,7 @@ import {
   type PacketHeader,
   plainPacket,
 } from './packets.js';
-import {
-  control,
-  controlStatus,
-  ETHERNET_BYTES,
-  gsoType,
-  headerFlag,
-  MAC_BYTES,
-  MAX_COMMAND_BYTES,
-  MAX_FRAME_BYTES,
-  macCommand,
-  NET_CLASS,
-  NET_DEVICE_ID,
-  NET_QUEUE_SIZE,
-  netConfig,
-  netFeature,
-  netHeader,
-  netRequires,
-  netStatus,
-} from './registers.js';
+import * as r from './registers.js';
 import { RxFilter } from './rx-filter.js';
 import { type NetState, netCodec } from './state.js';
 
@@ -66,38 +48,34 @@ export interface NetOptions {
   readonly mtu?: number;
 }
 
+/** Feature bits. */
+const f = r.netFeature;
 const guestOffloads = [
-  netFeature.guestChecksum,
-  netFeature.guestTso4,
-  netFeature.guestTso6,
-  netFeature.guestEcn,
-  netFeature.guestUso4,
-  netFeature.guestUso6,
+  f.guestChecksum,
+  f.guestTso4,
+  f.guestTso6,
+  f.guestEcn,
+  f.guestUso4,
+  f.guestUso6,
 ];
-const hostOffloads = [
-  netFeature.checksum,
-  netFeature.hostTso4,
-  netFeature.hostTso6,
-  netFeature.hostEcn,
-  netFeature.hostUso,
-];
+const hostOffloads = [f.checksum, f.hostTso4, f.hostTso6, f.hostEcn, f.hostUso];
 /** Which features allow a kind of large frame, to and from the guest. */
 const gsoFeatures: Readonly<Record<number, readonly [toGuest: number[], fromGuest: number]>> = {
-  [gsoType.tcp4]: [[netFeature.guestTso4], netFeature.hostTso4],
-  [gsoType.tcp6]: [[netFeature.guestTso6], netFeature.hostTso6],
-  [gsoType.udp]: [[netFeature.guestUso4, netFeature.guestUso6], netFeature.hostUso],
+  [r.gsoType.tcp4]: [[f.guestTso4], f.hostTso4],
+  [r.gsoType.tcp6]: [[f.guestTso6], f.hostTso6],
+  [r.gsoType.udp]: [[f.guestUso4, f.guestUso6], f.hostUso],
 };
 
 /** A network card. [VIRTIO 5.1] */
 export class VirtioNet implements VirtioType<NetState>, NetGuest {
   // Fixed configuration.
   readonly name = 'net';
-  readonly deviceId = NET_DEVICE_ID;
-  readonly classCode = NET_CLASS;
+  readonly deviceId = r.NET_DEVICE_ID;
+  readonly classCode = r.NET_CLASS;
   readonly features: readonly number[];
-  readonly requires = netRequires;
+  readonly requires = r.netRequires;
   readonly queueSizes: readonly number[];
-  readonly config = new Uint8Array(netConfig.bytes);
+  readonly config = new Uint8Array(r.netConfig.bytes);
   readonly stateVersion = 1;
   readonly stateCodec: Codec<NetState>;
   private readonly view = new DataView(this.config.buffer);
@@ -119,21 +97,19 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     private readonly options: NetOptions,
   ) {
     const { pairs = 1, mtu } = options;
-    const { mac, mergeable, status, control: controlQueue, guestAnnounce } = netFeature;
-    const { controlRx, controlVlan, controlRxExtra, controlMac, multiQueue } = netFeature;
+    const { mac, mergeable, status, control: controlQueue, guestAnnounce } = f;
+    const { controlRx, controlVlan, controlRxExtra, controlMac, multiQueue } = f;
     this.maxPairs = pairs;
-    this.queueSizes = Array(2 * pairs + 1).fill(NET_QUEUE_SIZE);
+    this.queueSizes = Array(2 * pairs + 1).fill(r.NET_QUEUE_SIZE);
     this.features = [
       ...[mac, mergeable, status, controlQueue, guestAnnounce],
       ...[controlRx, controlVlan, controlRxExtra, controlMac],
       ...(pairs > 1 ? [multiQueue] : []),
-      ...(mtu === undefined ? [] : [netFeature.mtu]),
-      ...(link.offloads
-        ? [...guestOffloads, ...hostOffloads, netFeature.controlGuestOffloads]
-        : []),
+      ...(mtu === undefined ? [] : [f.mtu]),
+      ...(link.offloads ? [...guestOffloads, ...hostOffloads, f.controlGuestOffloads] : []),
     ];
-    this.view.setUint16(netConfig.maxPairs, pairs, true);
-    this.view.setUint16(netConfig.mtu, mtu ?? 0, true);
+    this.view.setUint16(r.netConfig.maxPairs, pairs, true);
+    this.view.setUint16(r.netConfig.mtu, mtu ?? 0, true);
     this.stateCodec = netCodec(pairs);
     this.reset();
   }
@@ -146,38 +122,38 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
   /** The cable. */
   setLink(isUp: boolean): void {
     this.isUp = isUp;
-    this.setStatus(netStatus.linkUp, isUp);
+    this.setStatus(r.netStatus.linkUp, isUp);
     if (isUp) this.link.resume();
   }
 
   /** The guest is at another place of its network now and should say so. */
   announce(): void {
-    if (this.host.has(netFeature.guestAnnounce)) this.setStatus(netStatus.announce, true);
+    if (this.host.has(f.guestAnnounce)) this.setStatus(r.netStatus.announce, true);
   }
 
   private setStatus(bit: number, isSet: boolean): void {
-    const before = this.view.getUint16(netConfig.status, true);
+    const before = this.view.getUint16(r.netConfig.status, true);
     const after = isSet ? before | bit : before & ~bit;
-    this.view.setUint16(netConfig.status, after, true);
-    if (after !== before && this.host.has(netFeature.status)) this.host.configChanged();
+    this.view.setUint16(r.netConfig.status, after, true);
+    if (after !== before && this.host.has(f.status)) this.host.configChanged();
   }
 
   /** Legacy drivers set their address here. [VIRTIO 5.1.4.2] */
   configWrite(offset: number, width: 1 | 2 | 4, value: number): void {
-    if (this.host.has(feature.version1) || offset + width > MAC_BYTES) return;
+    if (this.host.has(feature.version1) || offset + width > r.MAC_BYTES) return;
     for (let i = 0; i < width; i++) this.config[offset + i] = value >>> (8 * i);
   }
 
   private get headerBytes(): number {
-    const isWhole = this.host.has(feature.version1) || this.host.has(netFeature.mergeable);
-    return isWhole ? netHeader.bytes : netHeader.legacyBytes;
+    const isWhole = this.host.has(feature.version1) || this.host.has(f.mergeable);
+    return isWhole ? r.netHeader.bytes : r.netHeader.legacyBytes;
   }
 
   notified(index: number): void {
     const queue = this.host.queue(index);
     if (queue === undefined) return;
     // Without MULTI_QUEUE the control queue follows the only pair. [VIRTIO 5.1.2]
-    const pairs = this.host.has(netFeature.multiQueue) ? this.maxPairs : 1;
+    const pairs = this.host.has(f.multiQueue) ? this.maxPairs : 1;
     if (index === 2 * pairs) this.commands(queue);
     else if (index > 2 * pairs) return;
     else if (index % 2 === 0) this.link.resume();
@@ -189,7 +165,7 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     const head = new Uint8Array(headerBytes);
     for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
       const bytes = chain.readableBytes - headerBytes;
-      if (bytes >= ETHERNET_BYTES && bytes <= MAX_FRAME_BYTES && chain.read(0, head)) {
+      if (bytes >= r.ETHERNET_BYTES && bytes <= r.MAX_FRAME_BYTES && chain.read(0, head)) {
         const frame = new Uint8Array(bytes);
         if (chain.read(headerBytes, frame)) this.send(frame, decodeHeader(head), pair);
       }
@@ -200,9 +176,9 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
 
   /** Frames that say what cannot be are dropped. */
   private send(frame: Uint8Array, header: PacketHeader, pair: number): void {
-    const gso = header.gsoType & ~gsoType.ecn;
-    const isPartial = needsChecksum(header) && this.host.has(netFeature.checksum);
-    if (gso !== gsoType.none) {
+    const gso = header.gsoType & ~r.gsoType.ecn;
+    const isPartial = needsChecksum(header) && this.host.has(f.checksum);
+    if (gso !== r.gsoType.none) {
       const allowed = gsoFeatures[gso]?.[1];
       const isPossible = allowed !== undefined && this.host.has(allowed);
       if (!isPossible || !isPartial) return;
@@ -212,7 +188,7 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     if (!this.isUp) return;
     this.link.send(frame, {
       ...(isPartial ? header : plainPacket),
-      flags: isPartial ? headerFlag.needsChecksum : 0,
+      flags: isPartial ? r.headerFlag.needsChecksum : 0,
     });
   }
 
@@ -222,19 +198,21 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
   }
 
   accepts(gso: number): boolean {
-    const kind = gso & ~gsoType.ecn;
-    if ((gso & gsoType.ecn) !== 0 && !this.hasNow(netFeature.guestEcn)) return false;
-    return kind === gsoType.none || (gsoFeatures[kind]?.[0] ?? []).some((bit) => this.hasNow(bit));
+    const kind = gso & ~r.gsoType.ecn;
+    if ((gso & r.gsoType.ecn) !== 0 && !this.hasNow(f.guestEcn)) return false;
+    return (
+      kind === r.gsoType.none || (gsoFeatures[kind]?.[0] ?? []).some((bit) => this.hasNow(bit))
+    );
   }
 
   receive(frame: Uint8Array, header: PacketHeader = plainPacket): boolean {
-    if (this.host === undefined || !this.isUp || frame.length < ETHERNET_BYTES) return true;
-    const vlans = this.host.has(netFeature.controlVlan);
-    const filters = this.host.has(netFeature.controlRx) || vlans;
-    if (filters && !this.filter.admits(frame, this.config.subarray(0, MAC_BYTES), vlans))
+    if (this.host === undefined || !this.isUp || frame.length < r.ETHERNET_BYTES) return true;
+    const vlans = this.host.has(f.controlVlan);
+    const filters = this.host.has(f.controlRx) || vlans;
+    if (filters && !this.filter.admits(frame, this.config.subarray(0, r.MAC_BYTES), vlans))
       return true;
-    const largest = header.gsoType === gsoType.none ? this.options.mtu : undefined;
-    const limit = largest === undefined ? MAX_FRAME_BYTES : largest + ethernetBytes(frame);
+    const largest = header.gsoType === r.gsoType.none ? this.options.mtu : undefined;
+    const limit = largest === undefined ? r.MAX_FRAME_BYTES : largest + ethernetBytes(frame);
     if (frame.length > limit || !this.accepts(header.gsoType)) return true;
     if (!isConsistent(frame, header)) return true;
     const queue = this.receiveQueue(frame);
@@ -247,7 +225,7 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
 
   /** The header as this guest may see it; a checksum that it would not complete is completed. */
   private shown(frame: Uint8Array, header: PacketHeader): PacketHeader {
-    if (this.hasNow(netFeature.guestChecksum)) return { ...header, flags: header.flags & 3 };
+    if (this.hasNow(f.guestChecksum)) return { ...header, flags: header.flags & 3 };
     if (needsChecksum(header)) completeChecksum(frame, header);
     return plainPacket;
   }
@@ -271,11 +249,11 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
       if (chain === undefined) break;
       chains.push(chain);
       room += chain.writableBytes;
-      if (!this.host.has(netFeature.mergeable)) break;
+      if (!this.host.has(f.mergeable)) break;
     }
     const first = chains[0];
     if (room < bytes || first === undefined || first.writableBytes < headerBytes) {
-      const waits = this.host.has(netFeature.mergeable) || first === undefined;
+      const waits = this.host.has(f.mergeable) || first === undefined;
       for (const chain of chains.reverse()) queue.unpop(chain);
       // A buffer that is too small will not grow: the frame is lost, and the buffer stays.
       return !waits || (first !== undefined && first.writableBytes < headerBytes);
@@ -301,9 +279,9 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
         queue.fail('a command without room for its status');
         return;
       }
-      const command = new Uint8Array(Math.min(chain.readableBytes, MAX_COMMAND_BYTES));
+      const command = new Uint8Array(Math.min(chain.readableBytes, r.MAX_COMMAND_BYTES));
       const isDone = command.length >= 2 && chain.read(0, command) && this.command(command);
-      chain.write(0, Uint8Array.of(isDone ? controlStatus.ok : controlStatus.error));
+      chain.write(0, Uint8Array.of(isDone ? r.controlStatus.ok : r.controlStatus.error));
       queue.push(chain, 1);
     }
     queue.notify();
@@ -314,28 +292,26 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
     const data = Uint8Array.from(rest);
     const has = (bit: number) => this.host.has(bit);
     switch (kind) {
-      case control.rx:
-        return has(netFeature.controlRx) && this.filter.setMode(command!, data);
-      case control.mac:
-        if (command === macCommand.tableSet) {
-          return has(netFeature.controlRx) && this.filter.setMacs(data);
+      case r.control.rx:
+        return has(f.controlRx) && this.filter.setMode(command!, data);
+      case r.control.mac:
+        if (command === r.macCommand.tableSet) {
+          return has(f.controlRx) && this.filter.setMacs(data);
         }
-        if (command !== macCommand.addressSet || data.length !== MAC_BYTES) return false;
-        if (!has(netFeature.controlMac)) return false;
-        this.config.set(data, netConfig.mac);
+        if (command !== r.macCommand.addressSet || data.length !== r.MAC_BYTES) return false;
+        if (!has(f.controlMac)) return false;
+        this.config.set(data, r.netConfig.mac);
         return true;
-      case control.vlan:
-        return (
-          command! < 2 && has(netFeature.controlVlan) && this.filter.setVlan(data, command === 0)
-        );
-      case control.announce:
-        if (command !== 0 || !has(netFeature.guestAnnounce)) return false;
-        this.config[netConfig.status]! &= ~netStatus.announce;
+      case r.control.vlan:
+        return command! < 2 && has(f.controlVlan) && this.filter.setVlan(data, command === 0);
+      case r.control.announce:
+        if (command !== 0 || !has(f.guestAnnounce)) return false;
+        this.config[r.netConfig.status]! &= ~r.netStatus.announce;
         return true;
-      case control.multiQueue:
-        return command === 0 && has(netFeature.multiQueue) && this.setPairs(data);
-      case control.guestOffloads:
-        return command === 0 && has(netFeature.controlGuestOffloads) && this.setOffloads(data);
+      case r.control.multiQueue:
+        return command === 0 && has(f.multiQueue) && this.setPairs(data);
+      case r.control.guestOffloads:
+        return command === 0 && has(f.controlGuestOffloads) && this.setOffloads(data);
     }
     return false;
   }
@@ -363,8 +339,8 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
   }
 
   reset(): void {
-    this.config.set(this.options.mac, netConfig.mac);
-    this.view.setUint16(netConfig.status, this.isUp ? netStatus.linkUp : 0, true);
+    this.config.set(this.options.mac, r.netConfig.mac);
+    this.view.setUint16(r.netConfig.status, this.isUp ? r.netStatus.linkUp : 0, true);
     this.filter.reset();
     this.pairs = 1;
     this.disabled = [0, 0];
@@ -372,8 +348,8 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
 
   save(): NetState {
     return {
-      mac: this.config.slice(netConfig.mac, MAC_BYTES),
-      status: this.view.getUint16(netConfig.status, true),
+      mac: this.config.slice(r.netConfig.mac, r.MAC_BYTES),
+      status: this.view.getUint16(r.netConfig.status, true),
       pairs: this.pairs,
       disabled: [...this.disabled],
       filter: this.filter.save(),
@@ -381,9 +357,9 @@ export class VirtioNet implements VirtioType<NetState>, NetGuest {
   }
 
   restore({ mac, status, pairs, disabled, filter }: NetState): void {
-    this.config.set(mac, netConfig.mac);
-    this.view.setUint16(netConfig.status, status, true);
-    this.isUp = (status & netStatus.linkUp) !== 0;
+    this.config.set(mac, r.netConfig.mac);
+    this.view.setUint16(r.netConfig.status, status, true);
+    this.isUp = (status & r.netStatus.linkUp) !== 0;
     this.pairs = pairs;
     this.disabled = [...disabled];
     this.filter.restore(filter);

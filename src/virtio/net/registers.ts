@@ -31,22 +31,24 @@ export const netFeature = {
   hostUso: 56,
 } as const;
 
+const f = netFeature;
+
 /** [VIRTIO 5.1.3.1] */
 export const netRequires: readonly (readonly [number, ...number[]])[] = [
-  [netFeature.guestTso4, netFeature.guestChecksum],
-  [netFeature.guestTso6, netFeature.guestChecksum],
-  [netFeature.guestEcn, netFeature.guestTso4, netFeature.guestTso6],
-  [netFeature.guestUso4, netFeature.guestChecksum],
-  [netFeature.guestUso6, netFeature.guestChecksum],
-  [netFeature.hostTso4, netFeature.checksum],
-  [netFeature.hostTso6, netFeature.checksum],
-  [netFeature.hostEcn, netFeature.hostTso4, netFeature.hostTso6],
-  [netFeature.hostUso, netFeature.checksum],
-  [netFeature.controlRx, netFeature.control],
-  [netFeature.controlVlan, netFeature.control],
-  [netFeature.guestAnnounce, netFeature.control],
-  [netFeature.multiQueue, netFeature.control],
-  [netFeature.controlMac, netFeature.control],
+  [f.guestTso4, f.guestChecksum],
+  [f.guestTso6, f.guestChecksum],
+  [f.guestEcn, f.guestTso4, f.guestTso6],
+  [f.guestUso4, f.guestChecksum],
+  [f.guestUso6, f.guestChecksum],
+  [f.hostTso4, f.checksum],
+  [f.hostTso6, f.checksum],
+  [f.hostEcn, f.hostTso4, f.hostTso6],
+  [f.hostUso, f.checksum],
+  [f.controlRx, f.control],
+  [f.controlVlan, f.control],
+  [f.guestAnnounce, f.control],
+  [f.multiQueue, f.control],
+  [f.controlMac, f.control],
 ];
 
 /** Offsets in configuration space. [VIRTIO 5.1.4] */

@@ -10,20 +10,7 @@ import type { VirtioType } from '../core/virtio-type.js';
 import { LegacyInterface } from './legacy-interface.js';
 import { ModernInterface } from './modern-interface.js';
 import { Msix, msixControl, PENDING_OFFSET } from './msix.js';
-import {
-  bars,
-  capabilityId,
-  MODERN_BYTES,
-  MODERN_DEVICE_ID,
-  MSIX_BYTES,
-  NO_VECTOR,
-  NOTIFY_MULTIPLIER,
-  PCI_CFG_TYPE,
-  structures,
-  transitionalDeviceId,
-  VENDOR_ID,
-  window,
-} from './registers.js';
+import * as r from './registers.js';
 import { type VirtioPciState, virtioPciCodec } from './state.js';
 
 export interface VirtioPciWiring {
@@ -51,7 +38,7 @@ enum Region {
   Modern = 1,
   Legacy = 2,
 }
-const barOfRegion = [bars.msix, bars.modern, bars.legacy] as const;
+const barOfRegion = [r.bars.msix, r.bars.modern, r.bars.legacy] as const;
 
 /** A virtio device as a PCI function, transitional unless asked otherwise. [VIRTIO 4.1] */
 export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace {
@@ -78,26 +65,26 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
     const legacyBytes = 2 ** Math.ceil(Math.log2(24 + type.config.length));
     this.name = name;
     this.regions = [
-      { name: 'msix', space: 'mmio', sizeBytes: MSIX_BYTES, base: 0 },
-      { name: 'modern', space: 'mmio', sizeBytes: MODERN_BYTES, base: 0 },
+      { name: 'msix', space: 'mmio', sizeBytes: r.MSIX_BYTES, base: 0 },
+      { name: 'modern', space: 'mmio', sizeBytes: r.MODERN_BYTES, base: 0 },
       { name: 'legacy', space: 'port', sizeBytes: legacyBytes, base: 0 },
     ].slice(0, modernOnly ? 2 : 3) as IoRegion[];
-    const transitional = transitionalDeviceId[type.deviceId] ?? 0;
+    const transitional = r.transitionalDeviceId[type.deviceId] ?? 0;
     this.config = new PciConfigSpace(
       {
-        vendorId: VENDOR_ID,
-        deviceId: modernOnly ? MODERN_DEVICE_ID + type.deviceId : transitional,
+        vendorId: r.VENDOR_ID,
+        deviceId: modernOnly ? r.MODERN_DEVICE_ID + type.deviceId : transitional,
         revision: modernOnly ? 1 : 0,
         classCode: type.classCode,
-        subsystemVendorId: VENDOR_ID,
+        subsystemVendorId: r.VENDOR_ID,
         subsystemId: modernOnly ? 0x40 : type.deviceId,
         interruptPin: 1,
         bars: [
           ...(modernOnly
             ? []
-            : [{ index: bars.legacy, kind: 'io', sizeBytes: legacyBytes } as const]),
-          { index: bars.msix, kind: 'mem32', sizeBytes: MSIX_BYTES },
-          { index: bars.modern, kind: 'mem64', sizeBytes: MODERN_BYTES },
+            : [{ index: r.bars.legacy, kind: 'io', sizeBytes: legacyBytes } as const]),
+          { index: r.bars.msix, kind: 'mem32', sizeBytes: r.MSIX_BYTES },
+          { index: r.bars.modern, kind: 'mem64', sizeBytes: r.MODERN_BYTES },
         ],
       },
       {
@@ -125,16 +112,18 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
     this.modern = new ModernInterface(this.core, this.msix.vectors);
     this.legacy = new LegacyInterface(this.core, this.modern, () => this.msix.isEnabled);
     this.msixAt = this.addMsix();
-    const { common, isr, device, notify } = structures;
+    const { common, isr, device, notify } = r.structures;
     this.addStructure(common.type, common.offset, common.length);
     this.addStructure(isr.type, isr.offset, isr.length);
     if (type.config.length > 0) {
       this.addStructure(device.type, device.offset, type.config.length);
     }
-    this.addStructure(notify.type, notify.offset, queues * NOTIFY_MULTIPLIER, [NOTIFY_MULTIPLIER]);
-    this.windowAt = this.addStructure(PCI_CFG_TYPE, 0, 0, [0]);
-    this.config.define(this.windowAt + window.bar, 1, { reset: 0, writable: 0xff });
-    for (const at of [window.offset, window.length, window.data]) {
+    this.addStructure(notify.type, notify.offset, queues * r.NOTIFY_MULTIPLIER, [
+      r.NOTIFY_MULTIPLIER,
+    ]);
+    this.windowAt = this.addStructure(r.PCI_CFG_TYPE, 0, 0, [0]);
+    this.config.define(this.windowAt + r.window.bar, 1, { reset: 0, writable: 0xff });
+    for (const at of [r.window.offset, r.window.length, r.window.data]) {
       this.config.define(this.windowAt + at, 4, { writable: ~0 });
     }
     this.stateVersion = type.stateVersion;
@@ -144,11 +133,11 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
   private addMsix(): number {
     const body = new DataView(new ArrayBuffer(10));
     body.setUint16(0, this.msix.vectors - 1, true);
-    body.setUint32(2, bars.msix, true);
-    body.setUint32(6, PENDING_OFFSET | bars.msix, true);
+    body.setUint32(2, r.bars.msix, true);
+    body.setUint32(6, PENDING_OFFSET | r.bars.msix, true);
     const writable = new Uint8Array(10);
     writable[1] = (msixControl.enable | msixControl.maskAll) >>> 8;
-    return this.config.addCapability(capabilityId.msix, new Uint8Array(body.buffer), writable);
+    return this.config.addCapability(r.capabilityId.msix, new Uint8Array(body.buffer), writable);
   }
 
   /** [VIRTIO 4.1.4] */
@@ -156,20 +145,20 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
     const body = new DataView(new ArrayBuffer(14 + 4 * more.length));
     body.setUint8(0, 2 + body.byteLength);
     body.setUint8(1, type);
-    body.setUint8(2, bars.modern);
+    body.setUint8(2, r.bars.modern);
     body.setUint32(6, offset, true);
     body.setUint32(10, length, true);
     more.forEach((word, i) => {
       body.setUint32(14 + 4 * i, word, true);
     });
-    return this.config.addCapability(capabilityId.vendor, new Uint8Array(body.buffer));
+    return this.config.addCapability(r.capabilityId.vendor, new Uint8Array(body.buffer));
   }
 
   private interrupt(queue: number | undefined): void {
     if (!this.msix.isEnabled) this.updateIntx();
     else {
       const { configVector, queueVectors } = this.modern;
-      this.msix.signal(queue === undefined ? configVector : (queueVectors[queue] ?? NO_VECTOR));
+      this.msix.signal(queue === undefined ? configVector : (queueVectors[queue] ?? r.NO_VECTOR));
     }
   }
 
@@ -194,7 +183,7 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
     const access = this.windowAccess(offset, width);
     if (access !== undefined) {
       const value = this.read(access.region, access.offset, access.width);
-      this.config.set(this.windowAt + window.data, access.width, value);
+      this.config.set(this.windowAt + r.window.data, access.width, value);
     }
     return this.config.configRead(offset, width);
   }
@@ -203,17 +192,17 @@ export class VirtioPci<S> implements Device<VirtioPciState<S>>, IoFace, PciFace 
     this.config.configWrite(offset, width, value);
     const access = this.windowAccess(offset, width);
     if (access === undefined) return;
-    const data = this.config.get(this.windowAt + window.data, access.width);
+    const data = this.config.get(this.windowAt + r.window.data, access.width);
     this.write(access.region, access.offset, access.width, data);
   }
 
   /** The access that one to the window's data stands for. [VIRTIO 4.1.4.9] */
   private windowAccess(at: number, size: number) {
-    const data = this.windowAt + window.data;
+    const data = this.windowAt + r.window.data;
     if (at + size <= data || at >= data + 4) return undefined;
-    const width = this.config.get(this.windowAt + window.length, 4);
-    const offset = this.config.get(this.windowAt + window.offset, 4);
-    const bar = this.config.get(this.windowAt + window.bar, 1);
+    const width = this.config.get(this.windowAt + r.window.length, 4);
+    const offset = this.config.get(this.windowAt + r.window.offset, 4);
+    const bar = this.config.get(this.windowAt + r.window.bar, 1);
     const region = (barOfRegion as readonly number[]).indexOf(bar);
     const room = this.regions[region]?.sizeBytes ?? 0;
     if ((width !== 1 && width !== 2 && width !== 4) || offset % width !== 0) return undefined;
