@@ -99,6 +99,23 @@ for (const mode of MODES) {
     assert.deepEqual([guest.reg(SI), guest.reg(BX), guest.reg(DX)], [HOT, HOT - 100, HOT]);
   });
 
+  special('CALL through the very word that it pushes to', mode, (guest) => {
+    const { a } = guest;
+    const slot = { base: SP, disp: -a.width / 8 };
+    start(a);
+    a.bind('top');
+    a.storeImm(slot, { label: 'function' });
+    a.indirect(2, slot);
+    a.inc(BX, 32);
+    again(a, 'top');
+    halt(a);
+    a.bind('function');
+    a.inc(SI, 32);
+    a.emit(0xc3);
+    guest.load().finish();
+    assert.deepEqual([guest.reg(BX), guest.reg(SI)], [HOT, HOT]);
+  });
+
   special('calls deeper than anyone remembers returns', mode, (guest) => {
     const { a } = guest;
     const depth = 700;
