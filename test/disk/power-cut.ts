@@ -34,7 +34,7 @@ export class Recording {
   }
 
   /** Makes the disk and works on it; nothing is closed at the end. */
-  async run(bursts: number): Promise<void> {
+  async run(bursts: number, { snapshots = true } = {}): Promise<void> {
     const { model, random } = this;
     const { host } = model;
     await model.create();
@@ -46,7 +46,7 @@ export class Recording {
     for (let i = 0; i < bursts; i++) {
       await this.burst();
       if (random.below(3) === 0) await this.flush();
-      if (random.below(6) === 0) await this.snapshot();
+      if (snapshots && random.below(6) === 0) await this.snapshot();
       if (random.below(10) === 0) await this.resize();
     }
     host.steps = undefined;
