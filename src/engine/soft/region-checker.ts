@@ -7,11 +7,11 @@
  */
 import { WasmModule } from '../../cpu/emit/module.js';
 import * as R from '../../cpu/interp/record.js';
-import type { Decoder } from '../../cpu/isa/decode.js';
 import type { Region } from '../../cpu/jit/region.js';
 import { listRegion, regionText } from '../../cpu/jit/region-listing.js';
 import * as L from '../../cpu/state/layout.js';
-import type { InterpExports, RuntimeExports, SoftCode, WasmMemory } from './soft-code.js';
+import type { InterpExports, RuntimeExports, SoftCode } from './soft-code.js';
+import type { SoftVm } from './soft-vm.js';
 import type { StateView } from './state-view.js';
 
 /** Registers and what else a region may change; behind it are words of the runtime's own. */
@@ -59,6 +59,7 @@ export class RegionChecker {
   private readonly bytes: Uint8Array;
   private readonly area: Uint8Array;
   private readonly words: Int32Array;
+  private readonly generations: Int32Array;
   private readonly start = new Uint8Array(COPIED);
   private readonly after = new Uint8Array(COPIED);
   private readonly afterWords = new Int32Array(this.after.buffer);
@@ -72,17 +73,19 @@ export class RegionChecker {
   private readonly gate: Uint8Array;
 
   constructor(
-    private readonly memory: WasmMemory,
+    private readonly vm: SoftVm,
     private readonly state: StateView,
     private readonly code: SoftCode,
     private readonly interp: InterpExports,
     private readonly runtime: RuntimeExports,
-    private readonly decoder: Decoder,
+    /** What the runtime throws when the guest faults. */
     private readonly unwind: unknown,
   ) {
-    this.bytes = new Uint8Array(memory.buffer);
-    this.area = new Uint8Array(memory.buffer, state.base, COPIED);
-    this.words = new Int32Array(memory.buffer, state.base, COPIED / 4);
+    const { buffer } = vm.wasmMemory;
+    this.bytes = new Uint8Array(buffer);
+    this.area = new Uint8Array(buffer, state.base, COPIED);
+    this.words = new Int32Array(buffer, state.base, COPIED / 4);
+    this.generations = new Int32Array(buffer);
     const module = new WasmModule();
     module.importFunction('env', 'checked', { params: [], results: ['i32'] });
     module.export('checked');
@@ -98,7 +101,7 @@ export class RegionChecker {
   /** A function for the table of regions that checks `run`, the region's own. */
   wrap(region: Region, run: unknown): unknown {
     const checked = () => this.check(region, run as () => number);
-    const env = { memory: this.memory, cpu: this.state.base, checked };
+    const env = { memory: this.vm.wasmMemory, cpu: this.state.base, checked };
     return this.code.instantiateBytes(this.gate, { env }).checked;
   }
 
@@ -218,11 +221,11 @@ export class RegionChecker {
     if ((linear & ~0xfffn) !== state.u64(L.CODE_TAG)) return Infinity;
     const place = (Number(linear & 0xffff_ffffn) + state.i32(L.CODE_ADDEND)) >>> 0;
     const entry = L.BLOCK_HASH + ((place ^ (place >>> 11)) & (L.BLOCK_HASH_ENTRIES - 1)) * R.H_SIZE;
-    const page = new DataView(this.memory.buffer, L.CODE_PAGES + (place >>> 12) * L.CODE_PAGE_SIZE);
+    const page = (L.CODE_PAGES + (place >>> 12) * L.CODE_PAGE_SIZE) / 4;
     const known =
       state.u32(entry + R.H_PLACE) === place &&
       state.u32(entry + R.H_MODE) === state.u32(L.CODE_MODE) &&
-      state.i32(entry + R.H_GENERATION) === page.getInt32(0, true);
+      state.i32(entry + R.H_GENERATION) === this.generations[page];
     return known ? this.bytes[state.u32(entry + R.H_RECORD) + R.R_REMAINING]! + 1 : Infinity;
   }
 
@@ -240,19 +243,16 @@ export class RegionChecker {
   // --- at a difference -----------------------------------------------------------------------------
 
   private report(region: Region, run: () => number, first: Attempt): string {
-    const original = this.stores.map(([place, length, at]) => ({
-      place,
-      bytes: this.old.slice(at, at + length),
-    }));
+    const stores = [...this.stores].reverse();
+    const old = this.old.slice();
     const restore = (): void => {
       this.area.set(this.start);
-      for (const { place, bytes } of [...original].reverse()) this.bytes.set(bytes, place);
+      for (const [place, length, at] of stores)
+        this.bytes.set(old.subarray(at, at + length), place);
     };
     const startView = new DataView(this.start.buffer);
-    const [begin, rip] = [L.ICOUNT, L.RIP].map((at) => startView.getBigUint64(at, true)) as [
-      bigint,
-      bigint,
-    ];
+    const begin = startView.getBigUint64(L.ICOUNT, true);
+    const rip = startView.getBigUint64(L.RIP, true);
     // A smaller budget makes the region leave at the start of a loop: the least that shows it.
     let [low, high, good, bad] = [1, first.count, 0, first];
     while (low < high) {
@@ -266,7 +266,7 @@ export class RegionChecker {
     const { difference } = this.attempt(run, begin + BigInt(high));
     const states = this.bothStates();
     const page = (rip + startView.getBigUint64(L.CODE_BASE, true)) & ~0xfffn;
-    const blocks = listRegion(region, this.decoder, this.bytes, page);
+    const blocks = listRegion(region, this.vm.tables.decoder, this.bytes, page);
     const texts = new Map(
       blocks.flatMap(({ instructions }) => instructions.map((i) => [i.address, i.text])),
     );
@@ -298,14 +298,14 @@ export class RegionChecker {
     const at = (name: string, offset: number): string =>
       row(name, afterView.getBigUint64(offset, true), state.u64(offset));
     const others = comparedWords
-      .filter((word) => word >= L.EFLAGS / 4 && word % 2 === 0)
-      .map((word) => at(placeName(word * 4), word * 4))
-      .filter((line) => line.startsWith('*'));
+      .filter((word) => word > L.EFLAGS / 4 && word % 2 === 0)
+      .map((word) => at(placeName(word * 4), word * 4));
     const stored = this.stores.map(([place, length, from]) => {
-      const text = (bytes: Uint8Array) =>
-        Array.from(bytes, (b) => hex(BigInt(b)).slice(-2)).join(' ');
-      const mine = text(this.fresh.subarray(from, from + length));
-      const other = text(this.bytes.subarray(place, place + length));
+      const text = (bytes: Uint8Array, first: number) =>
+        Array.from(bytes.subarray(first, first + length), (b) => hex(BigInt(b)).slice(-2)).join(
+          ' ',
+        );
+      const [mine, other] = [text(this.fresh, from), text(this.bytes, place)];
       return `${mine === other ? ' ' : '*'} stored at ${place.toString(16)}: ${mine} | ${other}`;
     });
     return [
@@ -313,17 +313,13 @@ export class RegionChecker {
       ...names.map((name, n) => at(name, L.GPR + n * 8)),
       at('rip', L.RIP),
       row('rflags', this.flags, this.runtime.read_flags()),
-      ...others,
-      ...stored.filter((line) => line.startsWith('*')).slice(0, MOST_SHOWN),
+      ...[...others, ...stored].filter((line) => line.startsWith('*')).slice(0, MOST_SHOWN),
     ];
   }
 }
 
 function placeName(offset: number): string {
-  const part = (name: string, from: number, size: number): string =>
-    `${name}${Math.floor((offset - from) / size)}+${(offset - from) % size}`;
-  if (offset >= L.X87_CONTROL) return `x87 0x${offset.toString(16)}`;
-  if (offset >= L.X87) return part('st', L.X87, L.X87_SIZE);
-  if (offset >= L.XMM) return part('xmm', L.XMM, L.XMM_SIZE);
-  return `state 0x${offset.toString(16)}`;
+  const x = offset - L.XMM;
+  if (x < 0 || offset >= L.X87) return `state+0x${offset.toString(16)}`;
+  return `xmm${Math.floor(x / L.XMM_SIZE)}+${x % L.XMM_SIZE}`;
 }

@@ -57,17 +57,7 @@ export class SoftVcpu implements Vcpu {
     if (vm.jit) {
       if (vm.jit.trace) this.trace = new JitTrace(state, vm.jit.trace.print);
       if (vm.jit.check) {
-        const { decoder } = vm.tables;
-        const { wasmMemory: memory } = vm;
-        this.checker = new RegionChecker(
-          memory,
-          state,
-          code,
-          this.interp,
-          runtime,
-          decoder,
-          UNWIND,
-        );
+        this.checker = new RegionChecker(vm, state, code, this.interp, runtime, UNWIND);
       }
       const { guest_call } = this.interp;
       const imports = { rt, env: { ...env, guest_call, ...this.checker?.imports } };
