@@ -18,6 +18,7 @@ export const RUNTIME_FUNCTIONS: Readonly<Record<string, string>> = {
   // Translated code (jit/).
   jit_read: 'Ii>i',
   jit_write: 'Ii>i',
+  jit_fetch: 'Iii>i',
   jit_flags: 'iII>',
   jit_still: 'Iiii>i',
   // Multiplication and division (multiply.ts).

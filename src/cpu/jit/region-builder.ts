@@ -66,9 +66,23 @@ interface Flags {
   result?: Value;
 }
 
+/** An access that was found in one page: its linear address and its place. */
+interface Seen {
+  readonly linear: Value;
+  readonly pointer: Value;
+}
+
 interface State {
   registers: (Value | undefined)[];
   flags: Flags;
+  seen: Seen | null;
+}
+
+/** An address as what it is counted from, and how far. */
+function split(linear: Value): [Value, number] {
+  const [base, by] = linear.args;
+  if (linear.op !== 'i64.add' || by?.op !== 'const') return [linear, 0];
+  return [base!, Number(by.imm)];
 }
 
 export class RegionBuilder extends Sem {
@@ -81,12 +95,16 @@ export class RegionBuilder extends Sem {
   private held: (Value | undefined)[] = new Array(REGISTERS);
   private readonly versions = new Uint32Array(REGISTERS + 1);
   private flags: Flags = { kind: KIND_LAZY };
+  private seen: Seen | null = null;
   /** Linear address of the entry's page. */
   private page!: Value;
   private readonly count: Var;
   private readonly countAtEntry: Var;
   private readonly tlb: Var;
   private readonly epoch: Var;
+  /** Bits of pages that are known to be where they were. */
+  private readonly checked: Var;
+  private readonly pages: RegionPage[] = [];
   private readonly flagResult: Var;
   private readonly flagFirst: Var;
   private readonly exitRip: Var;
@@ -117,6 +135,7 @@ export class RegionBuilder extends Sem {
     this.countAtEntry = this.variable('i64');
     this.tlb = this.variable('i32');
     this.epoch = this.variable('i32');
+    this.checked = this.variable('i32');
     this.flagResult = this.variable('i64');
     this.flagFirst = this.variable('i64');
     this.exitRip = this.variable('i64');
@@ -129,6 +148,7 @@ export class RegionBuilder extends Sem {
     if (stamp) this.setState('i32.store', stamp, this.state('i32.load', L.JIT_CLOCK));
     this.later(() => this.loadRegisters());
     this.loadRest();
+    this.set(this.checked, this.i32(this.bitOf(entry.page)));
     this.block((exit) => {
       this.exit = exit;
       this.tree(entry);
@@ -245,6 +265,7 @@ export class RegionBuilder extends Sem {
       const expected = [this.i32(page.place), this.i32(page.generation), this.i32(this.target.key)];
       this.cold(this.eqz(this.call('jit_still', [linear, ...expected], 'i32')), exit);
       this.set(this.epoch, this.state('i32.load', L.CODE_EPOCH));
+      this.set(this.checked, this.i32(this.bitOf(page)));
     });
     this.set(this.tlb, this.state('i32.load', L.TLB_BASE));
   }
@@ -269,21 +290,25 @@ export class RegionBuilder extends Sem {
     this.left = true;
   }
 
-  /** The page must still be where it was when it was translated, with the same bytes. */
+  /**
+   * The page must still be where it was when it was translated, with the same bytes: looked up once, until
+   * CODE_EPOCH changes.
+   */
   protected guard(page: RegionPage, at: number): void {
-    const linear = this.address(page.delta * 4096);
-    const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
-    const entry = this.add(this.get(this.tlb), index);
-    const tag = this.ne(this.load('i64.load', entry, L.TLB_FETCH), linear);
-    const place = this.add(this.wrap(linear), this.load('i32.load', entry, L.TLB_ADDEND));
-    const moved = this.ne(place, this.i32(page.place));
-    const bad = this.or(this.or(tag, moved), this.rewritten(page));
-    this.cold(bad, () => this.exitTo(at, 0));
+    const bit = this.bitOf(page);
+    this.cold(this.eqz(this.andC(this.get(this.checked), bit)), () => {
+      const linear = this.address(page.delta * 4096);
+      const expected = [this.i32(page.place), this.i32(page.generation)];
+      const found = this.call('jit_fetch', [linear, ...expected], 'i32');
+      this.cold(this.eqz(found), () => this.exitTo(at, 0));
+      this.set(this.checked, this.orC(this.get(this.checked), bit));
+    });
   }
 
-  private rewritten(page: RegionPage): Value {
-    const word = L.CODE_PAGES + (page.place / 4096) * L.CODE_PAGE_SIZE;
-    return this.ne(this.load('i32.load', this.i32(word)), this.i32(page.generation));
+  private bitOf(page: RegionPage): number {
+    let n = this.pages.indexOf(page);
+    if (n < 0) n = this.pages.push(page) - 1;
+    return 1 << (n % 32);
   }
 
   /** Linear address, which is RIP too, of a place counted from the entry's page. */
@@ -336,8 +361,7 @@ export class RegionBuilder extends Sem {
     const status = this.call('guest_call', [this.address(back.at)], 'i32');
     this.cold(status, () => this.return(status));
     const elsewhere = this.ne(this.state('i64.load', L.RIP), this.address(back.at));
-    const gone = this.or(elsewhere, this.rewritten(this.node.page));
-    this.cold(gone, () => this.return(this.i32(0)));
+    this.cold(elsewhere, () => this.return(this.i32(0)));
     this.stillHere(() => this.return(this.i32(0)));
     this.reloadAll();
     this.follow(back);
@@ -439,14 +463,16 @@ export class RegionBuilder extends Sem {
   }
 
   private snapshot(): State {
-    return { registers: [...this.held], flags: { ...this.flags } };
+    return { registers: [...this.held], flags: { ...this.flags }, seen: this.seen };
   }
   private restore(state: State): void {
     this.held = [...state.registers];
     this.flags = { ...state.flags };
+    this.seen = state.seen;
   }
   private forgetRegisters(): void {
     this.held = new Array(REGISTERS);
+    this.seen = null;
   }
   /** Where paths meet nothing is known but the locals. */
   private forget(): void {
@@ -683,15 +709,44 @@ export class RegionBuilder extends Sem {
     _readToo: boolean,
   ): Value {
     const store = access === L.ACCESS_WRITE;
+    const near = store ? null : this.nearby(linear, bytes);
+    if (near) return near;
     const index = this.andC(this.wrap(this.shrUC(linear, 7)), (L.TLB_ENTRIES - 1) << 5);
     const entry = this.add(this.get(this.tlb), index);
     const tag = this.load('i64.load', entry, store ? L.TLB_WRITE : L.TLB_READ);
     const page = this.andC(bytes === 1 ? linear : this.addC(linear, bytes - 1), -4096);
-    return this.choose(
+    const pointer = this.choose(
       this.eq(tag, page),
       () => this.add(this.wrap(linear), this.load('i32.load', entry, L.TLB_ADDEND)),
       () => {
         const found = this.call(store ? 'jit_write' : 'jit_read', [linear, this.i32(bytes)], 'i32');
+        this.cold(this.eqz(found), () => this.leaveToInterpreter());
+        return found;
+      },
+    );
+    this.seen = { linear, pointer };
+    return pointer;
+  }
+
+  /**
+   * Most reads are of the same page as the access before, a known number of bytes further on. (A store may
+   * have been let through to a page with code: what it is allowed is no help to the next one.)
+   */
+  private nearby(linear: Value, bytes: number): Value | null {
+    const { seen } = this;
+    if (!seen || this.depth > 0) return null;
+    const [base, from] = split(seen.linear);
+    const [other, to] = split(linear);
+    if (base !== other || base.op === 'const') return null;
+    const distance = to - from;
+    if (distance < 0 || distance > 2048) return null;
+    const first = this.wrap(seen.linear);
+    const last = this.addC(first, distance + bytes - 1);
+    return this.choose(
+      this.ltU(this.xor(first, last), this.i32(4096)),
+      () => this.addC(seen.pointer, distance),
+      () => {
+        const found = this.call('jit_read', [linear, this.i32(bytes)], 'i32');
         this.cold(this.eqz(found), () => this.leaveToInterpreter());
         return found;
       },

@@ -3,7 +3,7 @@ export { after_step, handle_events } from './events';
 export { enter_run, leave_run, lock_begin, lock_end } from './exclusive';
 export { reset_cpu } from './reset';
 export { raise, raise_ud, set_fault } from './fault';
-export { jit_flags, jit_read, jit_still, jit_write } from './jit';
+export { jit_fetch, jit_flags, jit_read, jit_still, jit_write } from './jit';
 export { commit, fetch_probe, probe_read, probe_rmw, probe_write } from './mmu';
 export { after_restore, read_flags, set_activity, update_debug, update_mode, write_flags } from './mode';
 export { code_written } from './physical';

@@ -1,16 +1,16 @@
 /** What translated code calls: memory accesses that miss the TLB, and flags at its exits. */
 import { CPU } from './env';
 import {
-  ACCESS_READ, ACCESS_WRITE, BOUNCE, CODE_KEY, FLAG_AUX, FLAG_RES, TLB_ADDEND, TLB_BASE, TLB_FETCH,
+  ACCESS_READ, ACCESS_WRITE, CODE_KEY, FLAG_AUX, FLAG_RES, TLB_ADDEND, TLB_BASE, TLB_FETCH,
 } from './generated-layout';
 import { mul_s64_hi } from './bits';
-import { BUS, canonical, next_page, place_of, table_in_use, truncated } from './mmu';
+import { BUS, canonical, fetch_probe, next_page, place_of, table_in_use, truncated } from './mmu';
 import { TABLE_ALIGNED } from './private';
 import { code_page, line_bits, tlb_entry } from './tlb';
 
 /**
  * Pointer to `size` bytes for reading; 0: the interpreter has to execute the instruction, because a fault
- * was recorded or will be, or because the bus answers. Touches nothing but the TLB and the bounce.
+ * was recorded or will be, because the bus answers, or because the bytes lie in two places. Touches nothing but the TLB.
  */
 export function jit_read(linear: i64, size: i32): i32 {
   const at = truncated(linear);
@@ -21,15 +21,10 @@ export function jit_read(linear: i64, size: i32): i32 {
   const first = 0x1000 - ((at as i32) & 0xfff);
   if (size <= first) return place;
   const next = place_of(next_page(at), ACCESS_READ, table);
-  if (next == 0 || next == BUS) return 0;
-  if (next == place + first) return place;
-  const bounce = (CPU as i32) + BOUNCE;
-  memory.copy(bounce, place, first);
-  memory.copy(bounce + first, next, size - first);
-  return bounce;
+  return next != BUS && next == place + first ? place : 0;
 }
 
-/** The same for writing; also left to the interpreter: what overwrites code, what lies in two places. */
+/** The same for writing; also left to the interpreter: what overwrites code. */
 export function jit_write(linear: i64, size: i32): i32 {
   const at = truncated(linear);
   const table = table_in_use();
@@ -58,6 +53,11 @@ export function jit_still(linear: i64, place: i32, generation: i32, key: i32): i
       load<i32>(code_page(place)) == generation &&
       load<i32>(CPU, CODE_KEY) == key,
   );
+}
+
+/** Whether instructions at `linear` are those that were translated. A fault to fetch them is recorded. */
+export function jit_fetch(linear: i64, place: i32, generation: i32): i32 {
+  return i32(fetch_probe(linear) == place && load<i32>(code_page(place)) == generation);
 }
 
 /**

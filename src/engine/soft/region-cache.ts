@@ -21,12 +21,12 @@ import type { SoftVm } from './soft-vm.js';
 import type { StateView } from './state-view.js';
 
 /** Translating a block costs what the interpreter needs to run it some thousand times. */
-const DEFAULT_THRESHOLD = 1500;
+const DEFAULT_THRESHOLD = 3000;
 /** Guest instructions that are worth a module of their own, and regions that share one. */
-const BATCH_INSTRUCTIONS = 400;
+const BATCH_INSTRUCTIONS = 300;
 const BATCH_REGIONS = 8;
 /** Bytes of WebAssembly that stay; the host's code for them is several times as large. */
-const DEFAULT_CODE_BYTES = 12 << 20;
+const DEFAULT_CODE_BYTES = 24 << 20;
 /** Code of a page that became stale so often within this time is left to the interpreter for the rest of it. */
 const RESTLESS_TIMES = 16;
 const RESTLESS_NS = 1e9;
