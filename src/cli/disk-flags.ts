@@ -6,7 +6,7 @@ import type { DeviceConfig } from '../machine/config.js';
 import { usageError } from './exit-status.js';
 
 /** What `--disk` says of the device; the rest of it names the file. */
-const deviceKeys = ['serial', 'queues', 'block', 'readonly'];
+const deviceKeys = ['serial', 'queues', 'block', 'readonly', 'ring', 'transport'];
 
 /** `--disk FILE,format=raw|qcow2[,serial=TEXT][,queues=N][,block=512|4096][,readonly=on|off]...` */
 export function diskDevice(text: string): DeviceConfig {

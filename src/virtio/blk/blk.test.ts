@@ -205,14 +205,16 @@ test('blk: a read-only disk says so and fails writes without touching the medium
 });
 
 test('blk: requests beyond the end, of part of a sector, or that fail give an I/O error', async () => {
-  const { ask, store } = disk();
+  const { ask, store, pci } = disk();
   assert.equal((await ask(request.in, SECTORS - 1, undefined, 1024)).status, blkStatus.ioError);
   assert.equal((await ask(request.out, SECTORS, pattern(512))).status, blkStatus.ioError);
   assert.equal((await ask(request.in, 0, undefined, 100)).status, blkStatus.ioError);
   assert.deepEqual(store.log, []);
   store.fails = true;
+  pci.warnings.length = 0;
   assert.equal((await ask(request.in, 0, undefined, 512)).status, blkStatus.ioError);
   assert.equal((await ask(request.flush)).status, blkStatus.ioError);
+  assert.deepEqual(pci.warnings, ['disk: the medium is worn'], 'the user hears of it once');
   store.fails = false;
   assert.equal((await ask(request.in, 0, undefined, 512)).status, blkStatus.ok);
 });

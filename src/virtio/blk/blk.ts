@@ -155,7 +155,10 @@ export class VirtioBlk implements VirtioType<BlkState> {
   private async execute(queue: Virtqueue, chain: Chain, header: DataView): Promise<void> {
     // Only after a reset: an await for nothing would cost every request a turn.
     if (this.leftovers !== undefined) await this.leftovers;
-    const { status, written } = await this.perform(chain, header).catch(() => failed);
+    const { status, written } = await this.perform(chain, header).catch((error) => {
+      this.host.warn(`disk: ${error instanceof Error ? error.message : error}`);
+      return failed;
+    });
     const isTold = chain.write(chain.writableBytes - 1, Uint8Array.of(status));
     if (queue.isOpen && !isTold) queue.fail('a request whose status is not in memory');
     // Of a failed request nothing is promised but its status.

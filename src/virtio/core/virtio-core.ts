@@ -66,6 +66,7 @@ export class VirtioCore<S> implements VirtioHost {
   private isEarly = false;
   private interrupts = 0;
   private readonly slots: readonly QueueSlot[];
+  private lastWarning = '';
 
   constructor(
     readonly type: VirtioType<S>,
@@ -252,6 +253,11 @@ export class VirtioCore<S> implements VirtioHost {
   configWrite(offset: number, width: 1 | 2 | 4, value: number): void {
     if (offset < 0 || offset + width > this.type.config.length) return;
     this.type.configWrite?.(offset, width, value);
+  }
+
+  warn(message: string): void {
+    if (message !== this.lastWarning) this.wiring.log.warn(message);
+    this.lastWarning = message;
   }
 
   configChanged(): void {

@@ -9,6 +9,8 @@ export interface VirtioHost {
   queue(index: number): Virtqueue | undefined;
   /** A feature bit was negotiated. */
   has(bit: number): boolean;
+  /** What the user should know, once however often it comes in a row. */
+  warn(message: string): void;
   /** `config` changed: the driver is told. */
   configChanged(): void;
 }

@@ -21,6 +21,7 @@ export class MockPci<S> {
   readonly intx = new RecordingLine();
   readonly messages: number[] = [];
   readonly guestFaults: string[] = [];
+  readonly warnings: string[] = [];
   readonly device: VirtioPci<S>;
   readonly drivers: MockDriver[] = [];
   kind: RingKind = 'split';
@@ -36,7 +37,7 @@ export class MockPci<S> {
         dma: this.ram,
         log: {
           info() {},
-          warn() {},
+          warn: (message) => this.warnings.push(message),
           guest: (what, detail) => this.guestFaults.push(`${what}: ${detail}`),
         },
         msi: { send: (_address, data) => this.messages.push(data) },
