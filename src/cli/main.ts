@@ -14,6 +14,8 @@ const synonyms: Readonly<Record<string, string>> = {
 export async function main(argv: readonly string[]): Promise<number> {
   // Traces and warnings whose reader went away do not end the guest.
   process.stderr.on('error', () => {});
+  // A reader that has seen enough, such as head, is no error.
+  process.stdout.on('error', () => {});
   try {
     const word = argv[0];
     if (word === undefined) {
