@@ -23,10 +23,11 @@ export function duelFor(t: TestContext, seconds: number): void {
   let [n, retired, stops, events, translated] = [0, 0, 0, 0, 0];
   for (; n < cases && performance.now() < until; n++) {
     const threshold = THRESHOLDS[(seed + n) % THRESHOLDS.length]!;
+    // LOCK and stores to code are translated otherwise where there are other vCPUs.
+    const vcpus = 1 + ((seed + n) & 1);
     const open: OpenPair = () => [
-      // LOCK and stores to code are translated otherwise where there are other vCPUs.
-      new ProgramVm(softEngine('on', threshold), 1 + ((seed + n) & 1)),
-      new ProgramVm(softEngine('off')),
+      new ProgramVm(softEngine('on', threshold), vcpus),
+      new ProgramVm(softEngine('off'), vcpus),
     ];
     if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = open();
     const program = makeProgram(seed + n);
