@@ -7,7 +7,7 @@ export type Jit = (typeof jitModes)[number];
 
 export const softCode = await loadSoftCode();
 
-/** With the JIT, blocks are translated after so many runs. */
-export function softEngine(jit: Jit, jitThreshold = 10): SoftEngine {
-  return new SoftEngine(softCode, { jit, jitThreshold });
+/** With the JIT, blocks are translated after so many runs, and so much of it is kept. */
+export function softEngine(jit: Jit, jitThreshold = 10, jitCodeBytes = 1 << 20): SoftEngine {
+  return new SoftEngine(softCode, { jit, jitThreshold, jitCodeBytes });
 }

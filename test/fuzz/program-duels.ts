@@ -23,10 +23,12 @@ export function duelFor(t: TestContext, seconds: number): void {
   let [n, retired, stops, events, translated] = [0, 0, 0, 0, 0];
   for (; n < cases && performance.now() < until; n++) {
     const threshold = THRESHOLDS[(seed + n) % THRESHOLDS.length]!;
+    // Now and then there is room for a few regions only.
+    const codeBytes = ((seed + n) & 6) === 0 ? 20_000 : 1 << 20;
     // LOCK and stores to code are translated otherwise where there are other vCPUs.
     const vcpus = 1 + ((seed + n) & 1);
     const open: OpenPair = () => [
-      new ProgramVm(softEngine('on', threshold), vcpus),
+      new ProgramVm(softEngine('on', threshold, codeBytes), vcpus),
       new ProgramVm(softEngine('off'), vcpus),
     ];
     if (n % PROGRAMS_PER_VM === 0 || vms === undefined) vms = open();
