@@ -107,7 +107,7 @@ class PingHost implements NetLink {
 }
 
 test(
-  'Linux drives disks of both rings, network card, console and entropy device',
+  'Linux drives disks of both rings and transports, network card, console and entropy device',
   options,
   async (t) => {
     const disk = new MemoryDisk(64 << 20);
@@ -167,6 +167,18 @@ test(
     channel.type('in\n');
     assert.match(await ask('cat /sys/class/virtio-ports/vport*p1/name'), /org\.chassis\.test/);
     assert.match(await ask('head -n 1 /dev/vport*p1'), /\nin\b/);
+
+    // The same again as a driver of before VIRTIO 1.0.
+    const drivers = 'virtio_blk virtio_rng virtio_console virtio_net virtio_balloon virtio_pci';
+    await ask(`for m in ${drivers}; do rmmod $m; done`);
+    await ask('insmod /modules/virtio_pci.ko force_legacy=1; insmod /modules/virtio_blk.ko');
+    assert.match(await ask('cat /proc/ioports'), /virtio-pci-legacy/);
+    // The one over MMIO comes first now.
+    assert.match(await ask('cut -c33 /sys/block/vd?/device/features'), /\n1\s+0\s+0\s/);
+    await ask('dd if=/tmp/a of=/dev/vdb bs=256k seek=32 oflag=direct');
+    const legacy =
+      'dd if=/dev/vdb bs=256k skip=32 count=16 iflag=direct | cmp - /tmp/a && echo equal';
+    assert.match(await ask(legacy), /\nequal/);
     await end();
   },
 );
