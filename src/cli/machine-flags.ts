@@ -41,6 +41,11 @@ export const machineFlags: FlagTable = {
     help: 'a disk; also serial=, queues=, block= and readonly=on',
   },
   console: { value: 'stdio|none|file:PATH', help: 'a virtio console, hvc0, and what is behind it' },
+  port: {
+    value: 'NAME=file:PATH',
+    repeatable: true,
+    help: 'one more port of that console, /dev/virtio-ports/NAME, and where its output goes',
+  },
   balloon: { help: 'the guest gives memory that it has free back to the host' },
   rng: { help: 'random numbers for the guest' },
   device: {
@@ -88,7 +93,8 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ...(append === undefined ? {} : { append }),
     devices: [
       ...args.all('disk').map(diskDevice),
-      ...['console', 'balloon', 'rng']
+      ...consoleDevice(args),
+      ...['balloon', 'rng']
         .filter((flag) => args.has(flag))
         .map((flag) => ({ name: `virtio-${flag}`, options: {} })),
       ...args.all('device').map(parseDevice),
@@ -100,6 +106,23 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
 function cpuModel(args: ParsedArgs): { cpu?: CpuModel } {
   const model = args.one('cpu');
   return model === undefined ? {} : { cpu: parseWord('--cpu', model, [...cpuModels]) };
+}
+
+/** What `--port` says, in order. */
+export function consolePorts(args: ParsedArgs): { name: string; path: string }[] {
+  return args.all('port').map((text) => {
+    const [, name, path] = /^([^=:]+)=file:(.+)$/.exec(text) ?? [];
+    if (name !== undefined && path !== undefined) return { name, path };
+    throw usageError(`--port: found "${text}", wanted NAME=file:PATH`);
+  });
+}
+
+/** Port 0 is the console itself. */
+function consoleDevice(args: ParsedArgs): DeviceConfig[] {
+  const ports = consolePorts(args).map(({ name }) => name);
+  if (!args.has('console') && ports.length === 0) return [];
+  const options = ports.length === 0 ? {} : { ports: ports.join(':') };
+  return [{ name: 'virtio-console', options }];
 }
 
 /** `NAME[,key=value...]`. */

@@ -14,6 +14,7 @@ import { openEngine, tryKvm } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
 import {
+  consolePorts,
   engineChoice,
   machineConfig,
   machineFlags,
@@ -173,7 +174,7 @@ async function openMachine(
     log: stderrLog(tracing),
     serial: [serial],
     disks,
-    ports: [console],
+    ports: [console, ...consolePorts(args).map(({ path }) => openOutput('--port', path))],
     releaseMemory: memoryRelease(),
     ...(debugcon === undefined ? {} : { debugcon: openOutput('--debugcon', debugcon) }),
     ...(tracing ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),

@@ -129,7 +129,7 @@ export class PcMachine implements Machine, PartsOfMachine {
   }
 
   close(): void {
-    for (const char of this.host.serial) char.close();
+    for (const char of [...this.host.serial, ...(this.host.ports ?? [])]) char.close();
     this.host.debugcon?.close();
     this.vm.close();
   }

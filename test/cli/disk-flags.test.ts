@@ -26,6 +26,14 @@ test('a --disk that cannot be used is one sentence and a status', async () => {
   await refused(64, /queues=1 to 16/, '--disk', `${spec},queues=0`);
 });
 
+test('a console has the ports that were named', async () => {
+  const ports = ['--port', 'org.one=file:/dev/null', '--port', 'org.two=file:/dev/null'];
+  const { out } = await chassis('inspect', ...ports);
+  assert.match(out, /1af4:1003 .*virtio-console0/);
+  const bad = await chassis('inspect', '--port', 'org.one');
+  assert.deepEqual([bad.status, /wanted NAME=file:PATH/.test(bad.err)], [64, true]);
+});
+
 test('inspect leaves the files of disks alone', async () => {
   const { out, status } = await chassis('inspect', '--disk', 'no-such-file,format=raw', '--rng');
   assert.equal(status, 0);
