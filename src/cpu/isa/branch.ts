@@ -20,6 +20,7 @@ const jcc =
 function call(s: Sem, to: Value): void {
   const sp = s.addC(s.readGpr(RSP, 64), -s.size / 8);
   const back = s.nextRip();
+  s.willCall(to);
   s.stackStore(sp, s.size, s.size === 64 ? back : s.wrap(back));
   s.checkTarget(to);
   s.writeSp(sp);

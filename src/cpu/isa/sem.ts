@@ -654,6 +654,8 @@ export abstract class Sem extends FunctionBuilder {
       this.faultIf(this.gtU(target, limit), GP, 0);
     });
   }
+  /** Before the return address of a call is written, which may be where its target was read. */
+  willCall(_target: Value): void {}
   /** Goes to a target that {@link checkTarget} has passed. */
   goTo(target: Value): void {
     this.setState('i64.store', L.RIP, target);

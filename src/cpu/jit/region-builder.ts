@@ -322,8 +322,12 @@ export class RegionBuilder extends Sem {
   }
 
   /** Direct targets in the page are as good as the page; 32-bit code has no limit (KEY_CODE). */
+  override willCall(target: Value): void {
+    if (this.node.flow === 'call-indirect' && this.size === 64) super.checkTarget(target);
+  }
   override checkTarget(target: Value): void {
     const { flow } = this.node;
+    if (flow === 'call-indirect') return;
     if (flow === 'jcc' || flow === 'jmp' || flow === 'call') {
       const to = this.at + this.insn.length + this.insn.immLow;
       if (Math.floor(to / 4096) === Math.floor(this.at / 4096)) return;
