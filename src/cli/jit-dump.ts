@@ -126,6 +126,7 @@ function dumpOf(code: GuestCode, linear: bigint) {
     ...{ bytes, mode, placeOfPage },
     generation: () => 0,
     wasRun: () => true,
+    followed: () => null,
     mark() {},
   };
   const key = mode | layout.KEY_CODE | layout.KEY_STACK | FLAT;

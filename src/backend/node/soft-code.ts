@@ -1,10 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 
 /**
  * The soft engine's way to WebAssembly under Node, of the shape that engine/soft/soft-code.ts asks
  * for: modules compiled from what the build put into dist/cpu.
  */
 export async function loadSoftCode() {
+  // Hot regions are optimised in the background; the guest keeps a core for itself.
+  const tasks = Math.max(1, availableParallelism() - 1);
+  setFlagsFromString(`--wasm-num-compilation-tasks=${tasks}`);
   const [runtime, interp] = await Promise.all([
     compile('../../cpu/runtime/runtime.wasm'),
     compile('../../cpu/interp/interp.wasm'),

@@ -172,6 +172,7 @@ export function createBlockDecoder(
       arena = cpu + L.BLOCK_ARENA;
     }
     view.setInt32(arena + R.B_COUNT, 0, true);
+    view.setBigUint64(arena + R.B_NEXT, 0n, true);
     view.setInt32(arena + R.B_GENERATION, generationOf(place), true);
     view.setUint32(arena + R.B_SECOND, second, true);
     view.setInt32(arena + R.B_SECOND_GENERATION, second === 0 ? 0 : generationOf(second), true);

@@ -41,6 +41,8 @@ export const B_COUNT = 0;
 export const B_GENERATION = 4;
 export const B_SECOND = 8;
 export const B_SECOND_GENERATION = 12;
+/** RIP of the block that last followed it in the interpreter, u64; 0: none. */
+export const B_NEXT = 16;
 
 /** Handlers that are not instructions: 0 ends a block, these two raise #UD and #GP. */
 export const HANDLER_UD = 1;

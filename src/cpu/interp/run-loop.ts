@@ -72,12 +72,15 @@ class RunBuilder extends FunctionBuilder {
   private readonly step: Var;
   /** The record to run next. */
   private readonly rec: Var;
+  /** Header of the block that was run before; 0: none. */
+  private readonly before: Var;
 
   constructor(module: WasmModule) {
     super(module, RUN_UNTIL.params);
     this.cpu = this.cpuGlobal();
     this.step = this.variable('i32');
     this.rec = this.variable('i32');
+    this.before = this.variable('i32', this.i32(0));
   }
 
   build(): void {
@@ -104,6 +107,7 @@ class RunBuilder extends FunctionBuilder {
         () => {
           this.region(again, place);
           this.findBlock(place, mode);
+          this.remember(rip);
         },
       );
       this.if(this.eqz(this.get(this.rec)), () =>
@@ -222,10 +226,19 @@ class RunBuilder extends FunctionBuilder {
   }
 
   private enterRegion(again: Label, index: Value): void {
+    this.set(this.before, this.i32(0));
     this.store64(L.JIT_ENTRIES, this.addC(this.load64(L.JIT_ENTRIES), 1));
     const status = this.callIndirect(this.module.type(REGION), [index], 'i32', 1);
     this.if(status, () => this.return(status));
     this.br(again);
+  }
+
+  /** Which block follows which: what the JIT takes for the target of an indirect branch. */
+  private remember(rip: Value): void {
+    const before = this.get(this.before);
+    this.if(before, () => this.effect('i64.store', [before, rip], R.B_NEXT));
+    const header = this.addC(this.get(this.rec), -R.RECORD_SIZE);
+    this.set(this.before, this.select(this.get(this.rec), header, this.i32(0)));
   }
 
   private generation(place: Value): Value {

@@ -33,6 +33,8 @@ const REGISTERS = 16;
 const SKIP = 1 << 24;
 const COMPUTED = 1 << 25;
 const RIP_FACTOR = 1 << 26;
+/** All of it is to be exact in a number. */
+const FURTHEST = 1 << 26;
 
 /** Runtime functions that change no general register, no flag and no mapping. */
 const QUIET = /^(x87_|sse_|aes|sha|pclmul|crc32|mul_|pdep|pext)/;
@@ -347,15 +349,21 @@ export class RegionBuilder extends Sem {
         else this.callOut(target, edges[0]!);
         return;
       case 'call-indirect':
-        this.callOut(target, edges[0]!);
+        if (edges.length > 1) this.ifTarget(target, edges[0]!);
+        this.callOut(target, edges.at(-1)!);
         return;
-      case 'ret': {
-        const [back] = edges;
-        if (back?.to) this.if(this.eq(target, this.address(back.at)), () => this.follow(back));
-      }
+      case 'jump-indirect':
+        if (edges[0]?.to) this.ifTarget(target, edges[0]);
+        break;
+      case 'ret':
+        if (edges[0]?.to) this.ifTarget(target, edges[0]);
     }
     this.materialise();
     this.exitTo(target, 0);
+  }
+
+  private ifTarget(target: Value, edge: Edge): void {
+    this.if(this.eq(target, this.address(edge.at)), () => this.follow(edge));
   }
 
   /** A call of the guest is a call here: the callee's return comes back, or nothing of this region goes on. */
@@ -393,9 +401,10 @@ export class RegionBuilder extends Sem {
 
   /** Goes to the region's exit; `unrun` instructions of the block did not complete. */
   protected exitTo(to: Value | number, unrun: number, skip = 0): void {
-    const computed = typeof to !== 'number';
-    if (computed) this.set(this.exitRip, to);
-    const code = this.flags.kind + unrun * 256 + skip + (computed ? COMPUTED : to * RIP_FACTOR);
+    const computed = typeof to !== 'number' || Math.abs(to) > FURTHEST;
+    if (computed) this.set(this.exitRip, typeof to === 'number' ? this.address(to) : to);
+    const code =
+      this.flags.kind + unrun * 256 + skip + (computed ? COMPUTED : (to as number) * RIP_FACTOR);
     this.set(this.exitCode, this.i64(code));
     this.br(this.exit);
     this.left = true;

@@ -55,6 +55,8 @@ export interface CodeView {
   generation(place: number): number;
   /** The interpreter has run a block that starts here. */
   wasRun(place: number): boolean;
+  /** Where control last went from the block of the interpreter's at `place`, from the entry's page; or null. */
+  followed(place: number): number | null;
   /** From now on stores to these bytes are noticed. */
   mark(place: number, length: number): void;
   /** Regions end before such an instruction, whatever else it is. */
@@ -93,6 +95,8 @@ export class RegionNode {
     readonly page: RegionPage,
     readonly insns: readonly Insn[],
     readonly flow: Flow,
+    /** Of an indirect branch: where it went lately. */
+    readonly predicted: number | null,
   ) {}
 }
 
@@ -118,6 +122,8 @@ interface Run {
   readonly flow: Flow;
   /** Address after the last instruction. */
   readonly end: number;
+  /** Of an indirect branch: where it went lately. */
+  readonly predicted: number | null;
 }
 
 export interface Region {
@@ -207,6 +213,12 @@ class Discovery {
         work.push(run.end);
         break;
       case 'call-indirect':
+        if (run.predicted !== null) this.inline(context, run, run.predicted);
+        work.push(run.end);
+        break;
+      case 'jump-indirect':
+        if (run.predicted !== null && this.isLikely(run.predicted)) work.push(run.predicted);
+        break;
       case 'event':
       case 'next':
         work.push(run.end);
@@ -257,7 +269,9 @@ class Discovery {
       place += insn.length;
     }
     if (insns.length === 0) return null;
-    return { page, insns, starts, flow, end: at + (place - first) };
+    const indirect = flow === 'call-indirect' || flow === 'jump-indirect';
+    const predicted = indirect ? code.followed(first) : null;
+    return { page, insns, starts, flow, end: at + (place - first), predicted };
   }
 }
 
@@ -280,7 +294,7 @@ function cut(context: Context): void {
       if (!context.nodes.has(at)) {
         const insns = run.insns.slice(from, i);
         const flow = last ? run.flow : 'next';
-        const node = new RegionNode(context, at, run.page, insns, flow);
+        const node = new RegionNode(context, at, run.page, insns, flow, run.predicted);
         context.nodes.set(at, node);
       }
       from = i;
@@ -314,8 +328,14 @@ function connect(context: Context): void {
         node.edges = parent ? [{ at: back, to: parent.nodes.get(back) ?? null }] : [];
         break;
       }
+      case 'call-indirect': {
+        const callee = context.callees.get(end - last.length);
+        const to = callee?.nodes.get(callee.entry);
+        node.edges = to ? [{ at: callee!.entry, to }, edge(end)] : [edge(end)];
+        break;
+      }
       case 'jump-indirect':
-        node.edges = [];
+        node.edges = node.predicted === null ? [] : [edge(node.predicted)];
         break;
       default:
         node.edges = [edge(end)];

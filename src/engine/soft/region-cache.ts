@@ -1,4 +1,12 @@
-import { H_GENERATION, H_MODE, H_PLACE, H_SIZE } from '../../cpu/interp/record.js';
+import {
+  B_NEXT,
+  H_GENERATION,
+  H_MODE,
+  H_PLACE,
+  H_RECORD,
+  H_SIZE,
+  RECORD_SIZE,
+} from '../../cpu/interp/record.js';
 import type { CodeMode } from '../../cpu/isa/decode.js';
 import { CheckedRegion, isUnchecked } from '../../cpu/jit/checked-region.js';
 import { type CodeView, discover, type Region } from '../../cpu/jit/region.js';
@@ -259,6 +267,18 @@ export class RegionCache {
     return this.memory.getInt32(layout.CODE_PAGES + page * layout.CODE_PAGE_SIZE, true);
   }
 
+  /** First record of the interpreter's block at a place; 0: none. */
+  private recordOf(place: number, mode: CodeMode): number {
+    const { memory } = this;
+    const hash = (place ^ (place >>> 11)) & (layout.BLOCK_HASH_ENTRIES - 1);
+    const entry = this.state.base + layout.BLOCK_HASH + hash * H_SIZE;
+    const same =
+      memory.getUint32(entry + H_PLACE, true) === place &&
+      memory.getInt32(entry + H_MODE, true) === mode &&
+      memory.getInt32(entry + H_GENERATION, true) === this.generationOf(place);
+    return same ? memory.getInt32(entry + H_RECORD, true) : 0;
+  }
+
   private view(place: number, key: number): CodeView {
     const { state, memory } = this;
     const mode = (key & 3) as CodeMode;
@@ -276,14 +296,11 @@ export class RegionCache {
         return (Number(linear & 0xffff_ffffn) + addend) >>> 0;
       },
       generation: (at) => this.generationOf(at),
-      wasRun: (at) => {
-        const hash = (at ^ (at >>> 11)) & (layout.BLOCK_HASH_ENTRIES - 1);
-        const entry = state.base + layout.BLOCK_HASH + hash * H_SIZE;
-        return (
-          memory.getUint32(entry + H_PLACE, true) === at &&
-          memory.getInt32(entry + H_MODE, true) === mode &&
-          memory.getInt32(entry + H_GENERATION, true) === this.generationOf(at)
-        );
+      wasRun: (at) => this.recordOf(at, mode) !== 0,
+      followed: (at) => {
+        const record = this.recordOf(at, mode);
+        const rip = record === 0 ? 0n : memory.getBigUint64(record - RECORD_SIZE + B_NEXT, true);
+        return rip === 0n ? null : Number(rip - first);
       },
       mark: this.mark,
       ...(this.checker ? { leaves: isUnchecked } : {}),
