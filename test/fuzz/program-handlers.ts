@@ -14,6 +14,7 @@ import {
   LOG,
   LOG_ENTRIES,
   type ProgramMode,
+  RIVAL,
   TABLE_WINDOW,
   VARS,
 } from './program-layout.js';
@@ -126,6 +127,7 @@ export function writeHandlers({ width, paging }: ProgramMode): Uint8Array {
       a.jcc(CC.ne, 'recover');
     }
     a.mov(AX, DX, 32);
+    a.aluImm('and', AX, ~RIVAL, 32);
     a.aluImm('sub', AX, CODE, 32);
     a.aluImm('cmp', AX, MENDED, 32);
     a.jcc(CC.b, 'mend');
@@ -134,6 +136,7 @@ export function writeHandlers({ width, paging }: ProgramMode): Uint8Array {
     a.jcc(CC.ae, 'recover');
     a.bind('mend');
     a.mov(AX, DX, 32);
+    a.aluImm('and', AX, ~RIVAL, 32);
     a.shift('shr', AX, 12, 32);
     a.mov(CX, DX, 32);
     a.aluImm('and', CX, 0xf000, 32);

@@ -9,7 +9,7 @@
  *   0x4000 log of events           0x1_0000 page tables
  *
  * With paging, 0x2_0000 shows the first 64 KiB again, 0x3_0000 the page table, and 0x4_0000 four pages at
- * 0x1_8000 for copies of the code.
+ * 0x1_8000 for copies of the code; 0x40_0000 has all of it again, in the same entries of a TLB of 1,024.
  */
 import type { Width } from './assembler.js';
 
@@ -57,6 +57,7 @@ export const PAGE_TABLE = 0x1_3000;
 export const ALIAS = 0x2_0000;
 export const TABLE_WINDOW = 0x3_0000;
 export const COPY_WINDOW = 0x4_0000;
+export const RIVAL = 0x40_0000;
 
 /** Physical address of the copies. */
 export const COPIES = 0x1_8000;

@@ -76,7 +76,11 @@ function writeTables(view: DataView, { width, user }: P.ProgramMode): void {
     put(P.PML4, 0, (P.PML4 + 0x1000) | 7);
     put(P.PML4 + 0x1000, 0, (P.PML4 + 0x2000) | 7);
     put(P.PML4 + 0x2000, 0, P.PAGE_TABLE | 7);
-  } else put(P.PML4, 0, P.PAGE_TABLE | 7);
+    put(P.PML4 + 0x2000, P.RIVAL >>> 21, P.PAGE_TABLE | 7);
+  } else {
+    put(P.PML4, 0, P.PAGE_TABLE | 7);
+    put(P.PML4, P.RIVAL >>> 22, P.PAGE_TABLE | 7);
+  }
   for (let page = 0; page < 16; page++) {
     for (const alias of [0, P.ALIAS >>> 12]) put(P.PAGE_TABLE, page + alias, (page << 12) | 7);
   }

@@ -14,6 +14,8 @@ export interface Surroundings {
   /** Absolute addresses of operands: from here, this many bytes. */
   readonly data: number;
   readonly dataBytes: number;
+  /** Where the data are seen, too: as an offset, or 0. */
+  readonly rival: number;
 }
 
 const INTEGER = ['move', 'arithmetic', 'multiply', 'shifts', 'bits', 'bmi', 'flags'];
@@ -94,7 +96,8 @@ function encode(
   } else if (random.chance(6) && !entry.vex && entry.prefix !== 'NP') code.push(0x66);
   // Most vector instructions want their operands aligned.
   const mask = vector && !random.chance(8) ? -16 : -1;
-  const target = (around.data + random.below(around.dataBytes)) & mask;
+  const window = random.chance(8) ? around.rival : 0;
+  const target = window + ((around.data + random.below(around.dataBytes)) & mask);
   const address = memory ? addressing(random, around, target, mask) : null;
   if (width === 16 && address && address.base >= 0) code.push(0x67);
   else if (width === 64 && address?.relative && random.chance(4)) code.push(0x67);

@@ -34,6 +34,7 @@ import {
   KERNEL_CODE,
   KERNEL_DATA,
   type ProgramMode,
+  RIVAL,
   TABLE_WINDOW,
   VARS,
 } from './program-layout.js';
@@ -126,6 +127,7 @@ class ProgramWriter {
       data: DATA,
       // Across the end of a page, but not of the last.
       dataBytes: DATA_BYTES - 64,
+      rival: mode.paging ? RIVAL : 0,
     };
   }
 
@@ -493,7 +495,8 @@ class ProgramWriter {
     const { a, random } = this;
     const long = random.chance(4);
     const count = long ? random.below(0xa00) : random.below(40);
-    const at = (): number => DATA + random.below(DATA_BYTES - 0x400);
+    const rival = this.mode.paging && random.chance(4) ? RIVAL : 0;
+    const at = (): number => DATA + random.below(DATA_BYTES - 0x400) + rival;
     a.movImm(SI, at());
     a.movImm(DI, random.chance(24) ? CODE + random.below(0x800) : at());
     a.movImm(CX, count);
@@ -880,7 +883,10 @@ class ProgramWriter {
     if (random.chance(3)) {
       a.special(0x20, 3, AX);
       a.special(0x22, 3, AX);
-    } else a.op([0x0f, 0x01], 7, { disp: linear }, 32);
+    } else {
+      a.op([0x0f, 0x01], 7, { disp: linear }, 32);
+      a.op([0x0f, 0x01], 7, { disp: linear + RIVAL }, 32);
+    }
     if (page >= 4) {
       const to = { disp: linear + random.below(0xff0) };
       if (random.chance(2)) a.store(to, AX);
