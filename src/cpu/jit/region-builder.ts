@@ -299,9 +299,10 @@ export class RegionBuilder extends Sem {
   protected guard(page: RegionPage, at: number): void {
     const bit = this.bitOf(page);
     this.cold(this.eqz(this.andC(this.get(this.checked), bit)), () => {
-      const linear = this.address(page.delta * 4096);
-      const expected = [this.i32(page.place), this.i32(page.generation)];
-      const found = this.call('jit_fetch', [linear, ...expected], 'i32');
+      // Where control goes, not the page's start: a fault has that address.
+      const place = page.place + (at - page.delta * 4096);
+      const expected = [this.i32(place), this.i32(page.generation)];
+      const found = this.call('jit_fetch', [this.address(at), ...expected], 'i32');
       this.cold(this.eqz(found), () => this.exitTo(at, 0));
       this.set(this.checked, this.orC(this.get(this.checked), bit));
     });
@@ -310,7 +311,8 @@ export class RegionBuilder extends Sem {
   private bitOf(page: RegionPage): number {
     let n = this.pages.indexOf(page);
     if (n < 0) n = this.pages.push(page) - 1;
-    return 1 << (n % 32);
+    // There is a bit for 32 pages; others are looked up each time.
+    return n < 32 ? 1 << n : 0;
   }
 
   /** Linear address, which is RIP too, of a place counted from the entry's page. */
