@@ -139,16 +139,19 @@ function follow(vm: ProgramVm, target: number, ending = 'intr'): string {
     const { kind } = vm.step();
     if (kind !== 'intr') return `left with ${kind} after ${vm.retired}`;
   }
-  return vm.retired === target ? 'there' : `went on to ${vm.retired} for ${target}`;
+  // A fault's delivery ends single steps: the handler's first instructions came at once.
+  return vm.retired === target ? 'there' : 'past';
 }
 
 /** A fault delivered but no instruction of its handler retired, or a repeated one half done. */
 function isBetween(first: ProgramVm, second: ProgramVm): boolean {
   const { rip } = first;
-  if (rip !== second.rip) return rip >= HANDLERS && rip < STUBS_END;
+  if (rip !== second.rip) return isInStub(first);
   const counts = [first, second].map((vm) => vm.vcpu.getRecord().registers.gpr[1]);
   return counts[0] !== counts[1] && /^rep|^movs|^stos/.test(lineAt(first, rip).text);
 }
+
+const isInStub = ({ rip }: ProgramVm): boolean => rip >= HANDLERS && rip < STUBS_END;
 
 function lineAt(vm: ProgramVm, rip: number): { length: number; text: string } {
   const mode = codeMode(vm.program.mode.width);
