@@ -4,7 +4,6 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
-import { benchDisk } from '../bench/disk.mjs';
 import { benchDispatch } from '../bench/dispatch.mjs';
 import { figureTable } from '../bench/figures.mjs';
 import { benchGuest, guestFlags } from '../bench/guest.mjs';
@@ -28,7 +27,6 @@ const benches = {
   guest: benchGuest,
   dispatch: benchDispatch,
   kvm: benchKvm,
-  disk: benchDisk,
 };
 
 const flagTable = { ...guestFlags, json: { type: 'string' } };

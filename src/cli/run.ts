@@ -1,20 +1,15 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
-import type { Disk } from '../backend/disk/disk.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
-import { memoryRelease } from '../backend/node/release-memory.js';
 import { createMachine } from '../machine/create-machine.js';
 import type { HostServices, Machine, Outcome } from '../machine/machine.js';
-import { loadMachine, Snapshot } from '../machine/snapshot.js';
-import { VirtioConsole } from '../virtio/console/console.js';
+import { loadMachine } from '../machine/snapshot.js';
 import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from './args.js';
-import { closeDisks, openDisks } from './disk-flags.js';
 import { openEngine, tryKvm } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
 import {
-  consolePorts,
   engineChoice,
   machineConfig,
   machineFlags,
@@ -22,15 +17,12 @@ import {
   traceWords,
 } from './machine-flags.js';
 import { stderrLog } from './stderr-log.js';
-import { openTerminal, type Terminal, watchWindow } from './terminal.js';
+import { openTerminal, type Terminal } from './terminal.js';
 import type { Verb } from './verb.js';
 
 const flags: FlagTable = {
   ...machineFlags,
-  serial: {
-    value: 'stdio|none|file:PATH',
-    help: 'what is behind the serial port (stdio, unless --console has it)',
-  },
+  serial: { value: 'stdio|none|file:PATH', help: 'what is behind the serial port (stdio)' },
   debugcon: { value: 'FILE', help: 'gets what the guest writes to port 0x402' },
   'save-on-exit': { value: 'FILE', help: 'saves the whole machine when the run ends' },
   load: { value: 'FILE', help: 'goes on from a saved machine' },
@@ -51,9 +43,6 @@ const savedFlags = [
   'initrd',
   'append',
   'firmware',
-  'disk',
-  'rng',
-  'balloon',
   'device',
 ];
 
@@ -63,7 +52,6 @@ export const run: Verb = {
     `usage: chassis run [flags]\n\n${describeFlags(flags)}\n` +
     'Examples:\n' +
     '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
-    '  chassis run --kernel vmlinuz --append root=/dev/vda1 --disk debian.qcow2,format=qcow2\n' +
     '  chassis run --firmware bios-256k.bin --debugcon seabios.log\n' +
     '  chassis run --load saved --trace exits,ints 2>trace.log\n\n' +
     'On a terminal: Ctrl-A x ends the machine, Ctrl-A h shows the keys.\n' +
@@ -74,36 +62,19 @@ export const run: Verb = {
     const saveTo = args.one('save-on-exit');
     if (saveTo !== undefined) checkWritable('--save-on-exit', saveTo);
     const ending = new Ending();
-    const behindConsole = args.one('console') ?? 'none';
-    const serialDefault = behindConsole === 'stdio' ? 'none' : 'stdio';
-    const serial = openChar('--serial', args.one('serial') ?? serialDefault, ending);
-    const console = openChar('--console', behindConsole, ending);
-    const disks: Disk[] = [];
-    let unwatch = () => {};
-    const restore = () => {
-      unwatch();
-      serial.restore();
-      console.restore();
-    };
+    const terminal = openSerial(args, ending);
     try {
-      const machine = await openMachine(args, serial.char, console.char, disks);
+      const machine = await openMachine(args, terminal.char);
       ending.attach(machine);
-      unwatch = watchWindow((columns, rows) => {
-        for (const type of machine.virtio) {
-          if (type instanceof VirtioConsole) type.resize(columns, rows);
-        }
-      });
       const outcome = await machine.run();
       if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
       machine.close();
-      restore();
+      terminal.restore();
       return statusOf(outcome, ending);
     } finally {
-      serial.char.close();
-      console.char.close();
-      restore();
+      terminal.char.close();
+      terminal.restore();
       ending.detach();
-      await closeDisks(disks);
     }
   },
 };
@@ -139,22 +110,17 @@ class Ending {
   }
 }
 
-function openChar(flag: string, wanted: string, ending: Ending): Terminal {
+function openSerial(args: ParsedArgs, ending: Ending): Terminal {
+  const wanted = args.one('serial') ?? 'stdio';
   if (wanted === 'stdio') return openTerminal(() => ending.end());
   if (wanted === 'none') return { char: noChar, restore() {} };
   if (wanted.startsWith('file:')) {
-    return { char: openOutput(flag, wanted.slice('file:'.length)), restore() {} };
+    return { char: openOutput('--serial', wanted.slice('file:'.length)), restore() {} };
   }
-  throw usageError(`${flag}: found "${wanted}", wanted stdio, none or file:PATH`);
+  throw usageError(`--serial: found "${wanted}", wanted stdio, none or file:PATH`);
 }
 
-/** `disks` gets what was opened, to be closed by the caller. */
-async function openMachine(
-  args: ParsedArgs,
-  serial: CharBackend,
-  console: CharBackend,
-  disks: Disk[],
-): Promise<Machine> {
+async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machine> {
   const debugcon = args.one('debugcon');
   const tracing = args.has('trace');
   const say = (sentence: string) => void process.stderr.write(`chassis: ${sentence}\n`);
@@ -173,25 +139,16 @@ async function openMachine(
     randomU32: hostRandom(),
     log: stderrLog(tracing),
     serial: [serial],
-    disks,
-    ports: [console, ...consolePorts(args).map(({ path }) => openOutput('--port', path))],
-    releaseMemory: memoryRelease(),
     ...(debugcon === undefined ? {} : { debugcon: openOutput('--debugcon', debugcon) }),
     ...(tracing ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),
   };
   const saved = args.one('load');
-  if (saved === undefined) {
-    const config = machineConfig(args);
-    disks.push(...(await openDisks(config.devices)));
-    return createMachine(config, host);
-  }
+  if (saved === undefined) return createMachine(machineConfig(args), host);
   const clash = savedFlags.find((flag) => args.has(flag));
   if (clash !== undefined) {
     throw usageError(`--${clash} with --load: the saved machine says that itself`);
   }
-  const snapshot = new Snapshot(readInput('--load', saved));
-  disks.push(...(await openDisks(snapshot.config.devices)));
-  return loadMachine(snapshot, host, traceWords(args));
+  return loadMachine(readInput('--load', saved), host, traceWords(args));
 }
 
 function statusOf(outcome: Outcome, ending: Ending): number {

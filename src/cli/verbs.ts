@@ -1,5 +1,4 @@
 import { disasm } from './disasm.js';
-import { disk } from './disk/disk.js';
 import { doctor } from './doctor.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { inspect } from './inspect.js';
@@ -29,7 +28,6 @@ const help: Verb = {
 export const verbs: Readonly<Record<string, Verb>> = {
   run,
   inspect,
-  disk,
   doctor,
   disasm,
   'jit-dump': jitDump,

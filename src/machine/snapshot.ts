@@ -9,11 +9,11 @@ export { Snapshot };
 
 /** A machine that goes on where {@link Machine.save} left it. Throws MachineError `bad-input`. */
 export function loadMachine(
-  saved: NamedFile | Snapshot,
+  file: NamedFile,
   host: HostServices,
   trace: readonly TraceKind[] = [],
 ): Machine {
-  const snapshot = saved instanceof Snapshot ? saved : new Snapshot(saved);
+  const snapshot = new Snapshot(file);
   snapshot.checkFeatures(host.engine);
   const machine = buildMachine({ ...snapshot.config, trace }, host);
   snapshot.restore(machine);
