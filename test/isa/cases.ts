@@ -13,8 +13,6 @@ import { fpuState, integer, vector } from './operand-values.js';
 import type { Random } from './random.js';
 import { randomCode } from './random-code.js';
 
-export { integer } from './operand-values.js';
-
 const PAGE = 4096;
 /** After the addresses 1 << n, so that a jump to one of those does not find the case itself. */
 const CODE_START = 1031;
