@@ -7,7 +7,9 @@ import { setFlagsFromString } from 'node:v8';
  * for: modules compiled from what the build put into dist/cpu.
  */
 export async function loadSoftCode() {
-  // Hot regions are optimised in the background; the guest keeps a core for itself.
+  // What is translated is hot already: V8 may optimise it much sooner than it would by itself, in the
+  // background, while the guest keeps a core for itself (docs/decisions.md).
+  setFlagsFromString('--wasm-tiering-budget=30000');
   const tasks = Math.max(1, availableParallelism() - 1);
   setFlagsFromString(`--wasm-num-compilation-tasks=${tasks}`);
   const [runtime, interp] = await Promise.all([
