@@ -29,7 +29,7 @@ import type { SoftVm } from './soft-vm.js';
 import type { StateView } from './state-view.js';
 
 /** Translating a block costs what the interpreter needs to run it some thousand times. */
-const DEFAULT_THRESHOLD = 3000;
+const DEFAULT_THRESHOLD = 8000;
 /** Guest instructions that are worth a module of their own, and regions that share one. */
 const BATCH_INSTRUCTIONS = 300;
 const BATCH_REGIONS = 8;
