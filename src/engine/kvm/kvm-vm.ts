@@ -41,7 +41,7 @@ const IOAPIC_PINS = 24;
 const TIMER_PIN = 2;
 const CASCADE = 2;
 /** Longer than a device takes to answer; sleeping and waking costs about as much. */
-const SPIN_NS = 50_000;
+const SPIN_NS = 20_000;
 
 /** A virtual machine of the kernel's. */
 export class KvmVm implements Vm {
