@@ -96,8 +96,7 @@ class RunBuilder extends FunctionBuilder {
       );
       const rip = this.load64(L.RIP);
       // An armed single step is for the instruction at RIP: it runs here.
-      const reached = this.and(this.eq(rip, this.param(0)), this.eqz(this.get(this.step)));
-      this.if(reached, () => this.return(this.i32(0)));
+      this.if(this.eqz(this.get(this.step)), () => this.reached(rip));
       const linear = this.and(this.add(rip, this.load64(L.CODE_BASE)), this.load64(L.LINEAR_MASK));
       const place = this.fetch(again, rip, linear);
       const mode = this.load32(L.CODE_MODE);
@@ -210,13 +209,20 @@ class RunBuilder extends FunctionBuilder {
     const rip = this.load64(L.RIP);
     const more = this.ltU(this.load64(L.ICOUNT), this.load64(L.ICOUNT_LIMIT));
     this.if(this.and(this.eqz(waits), more), () => {
-      this.if(this.eq(rip, this.param(0)), () => this.return(this.i32(0)));
+      this.reached(rip);
       const cache = this.cacheEntry(rip);
       const same = this.eq(this.load('i64.load', cache, L.JIT_CACHE + H.V_RIP), rip);
       const epoch = this.load('i32.load', cache, L.JIT_CACHE + H.V_EPOCH);
       this.if(this.and(same, this.eq(epoch, this.load32(L.CODE_EPOCH))), () =>
         this.enterRegion(again, this.load('i32.load', cache, L.JIT_CACHE + H.V_FUNCTION)),
       );
+    });
+  }
+
+  /** Where a guest call was to come back; the outermost run goes on whatever RIP is. */
+  private reached(rip: Value): void {
+    this.if(this.eq(rip, this.param(0)), () => {
+      this.if(this.load32(L.JIT_DEPTH), () => this.return(this.i32(0)));
     });
   }
 
