@@ -34,7 +34,7 @@ test('--trace jit says what is translated, and at the end what became of it', as
     'regions evicted +0',
     'bytes of wasm alive +\\d+',
     'entries by the run loop +\\d+',
-    'instructions run in regions +\\d+ \\(99\\.\\d % of all\\)',
+    'instructions run in regions +\\d+ \\(9\\d\\.\\d % of all\\)',
     'instructions per dispatch +[\\d.]+',
     'dispatches that leave generated code +[\\d.]+ %',
     'exits: interrupt or budget +\\d+',
