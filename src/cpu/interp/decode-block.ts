@@ -7,6 +7,7 @@ import { type CodeMode, type DecodeResult, Decoder, formOf, Insn } from '../isa/
 import { type FieldClass, fieldClass } from '../isa/operands.js';
 import type { Entry } from '../isa/table.js';
 import * as L from '../state/layout.js';
+import { blockEntry, generationOf } from './block-place.js';
 import { HandlerIndex } from './handler-index.js';
 import * as R from './record.js';
 
@@ -146,9 +147,6 @@ export function createBlockDecoder(
     });
   }
 
-  const generationOf = (place: number): number =>
-    view.getInt32(L.CODE_PAGES + Math.floor(place / 0x1000) * L.CODE_PAGE_SIZE, true);
-
   /** Blocks by place, mode and kind; those of overwritten code stay until they are met again. */
   const blocks = new Map<number, number>();
 
@@ -157,11 +155,13 @@ export function createBlockDecoder(
     const first = blocks.get(key);
     if (first === undefined) return 0;
     const header = first - R.RECORD_SIZE;
-    if (view.getInt32(header + R.B_GENERATION, true) !== generationOf(place)) return 0;
+    if (view.getInt32(header + R.B_GENERATION, true) !== generationOf(view, place)) return 0;
     if (second === WHATEVER) return first;
     if (view.getUint32(header + R.B_SECOND, true) !== second) return 0;
     if (second === 0) return first;
-    return view.getInt32(header + R.B_SECOND_GENERATION, true) === generationOf(second) ? first : 0;
+    return view.getInt32(header + R.B_SECOND_GENERATION, true) === generationOf(view, second)
+      ? first
+      : 0;
   }
 
   /** Room for a block's header and records; where there is none, all blocks are forgotten. */
@@ -173,9 +173,13 @@ export function createBlockDecoder(
     }
     view.setInt32(arena + R.B_COUNT, 0, true);
     view.setBigUint64(arena + R.B_NEXT, 0n, true);
-    view.setInt32(arena + R.B_GENERATION, generationOf(place), true);
+    view.setInt32(arena + R.B_GENERATION, generationOf(view, place), true);
     view.setUint32(arena + R.B_SECOND, second, true);
-    view.setInt32(arena + R.B_SECOND_GENERATION, second === 0 ? 0 : generationOf(second), true);
+    view.setInt32(
+      arena + R.B_SECOND_GENERATION,
+      second === 0 ? 0 : generationOf(view, second),
+      true,
+    );
     const first = arena + R.RECORD_SIZE;
     blocks.set(key, first);
     return first;
@@ -201,8 +205,7 @@ export function createBlockDecoder(
   }
 
   function enterHash(place: number, mode: number, first: number): void {
-    const hash = (place ^ (place >>> 11)) & (L.BLOCK_HASH_ENTRIES - 1);
-    const entry = cpu + L.BLOCK_HASH + hash * R.H_SIZE;
+    const entry = blockEntry(cpu, place);
     view.setInt32(entry + R.H_PLACE, place, true);
     view.setInt32(entry + R.H_MODE, mode, true);
     const generation = view.getInt32(first - R.RECORD_SIZE + R.B_GENERATION, true);

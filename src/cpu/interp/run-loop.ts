@@ -21,8 +21,6 @@ const MODE_64 = 2;
 
 const CS_PLACE = L.SEGMENTS + L.CS * L.SEGMENT_SIZE;
 
-/** Type of a translated region: 0, or what `run` is to return. */
-export const REGION = { params: [], results: ['i32'] } as const;
 /** Type of `run_until` and `guest_call`. */
 export const RUN_UNTIL = { params: ['i64'], results: ['i32'] } as const;
 
@@ -234,7 +232,7 @@ class RunBuilder extends FunctionBuilder {
   private enterRegion(again: Label, index: Value): void {
     this.set(this.before, this.i32(0));
     this.store64(L.JIT_ENTRIES, this.addC(this.load64(L.JIT_ENTRIES), 1));
-    const status = this.callIndirect(this.module.type(REGION), [index], 'i32', 1);
+    const status = this.callIndirect(this.module.type(H.REGION), [index], 'i32', 1);
     this.if(status, () => this.return(status));
     this.br(again);
   }

@@ -503,6 +503,10 @@ export abstract class Sem extends FunctionBuilder {
   }
   /** INC and DEC: CF stays. `b` is 1. */
   flagsIncDec(bits: Bits, kind: 'add' | 'sub', a: Value, result: Value): void {
+    this.setLazy(this.widen(result, bits), this.stepAux(bits, kind, a, result));
+  }
+  /** FLAG_AUX after INC and DEC: CF as it is, OF and AF of the step. */
+  protected stepAux(bits: Bits, kind: 'add' | 'sub', a: Value, result: Value): Value {
     const one = this.c(this.ty(bits), 1);
     const carries =
       kind === 'add' ? this.addCarries(a, one, result) : this.subCarries(a, one, result);
@@ -510,7 +514,7 @@ export abstract class Sem extends FunctionBuilder {
     const overflow = this.andC(this.xor(aux, this.shrUC(aux, 1)), 0x4000_0000);
     const carry = this.shlC(this.flag('c'), 31);
     const po = this.xor(this.shrUC(carry, 1), overflow);
-    this.setLazy(this.widen(result, bits), this.or(this.or(carry, po), this.andC(aux, 8)));
+    return this.or(this.or(carry, po), this.andC(aux, 8));
   }
   /** SF ZF PF of the result; CF OF AF clear. */
   flagsLogic(bits: Bits, result: Value): void {

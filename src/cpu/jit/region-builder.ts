@@ -23,8 +23,8 @@ import {
   KIND_SUB,
 } from './flags.js';
 import type { Edge, RegionNode, RegionPage } from './region.js';
+import { REGION } from './region-hash.js';
 
-const REGION = { params: [], results: ['i32'] } as const;
 const REGISTERS = 16;
 /**
  * How a region was left, one i64: bits 7..0 the form of the flags, 23..8 instructions of the block that did
@@ -280,10 +280,8 @@ export class RegionBuilder extends Sem {
       return;
     }
     if (to.page !== this.node.page) this.guard(to.page, edge.at);
-    if (to.isLoop && to.order <= this.node.order) {
-      this.materialise();
-      this.br(this.labels.get(to)!);
-    } else if (to.isMerge) {
+    const again = to.isLoop && to.order <= this.node.order;
+    if (again || to.isMerge) {
       this.materialise();
       this.br(this.labels.get(to)!);
     } else {
@@ -325,10 +323,11 @@ export class RegionBuilder extends Sem {
     return this.address(this.at + this.insn.length + this.insn.immLow);
   }
 
-  /** Direct targets in the page are as good as the page; 32-bit code has no limit (KEY_CODE). */
+  /** `checkTarget` would come too late to leave the instruction to the interpreter. */
   override willCall(target: Value): void {
     if (this.node.flow === 'call-indirect' && this.size === 64) super.checkTarget(target);
   }
+  /** Direct targets in the page are as good as the page; 32-bit code has no limit (KEY_CODE). */
   override checkTarget(target: Value): void {
     const { flow } = this.node;
     if (flow === 'call-indirect') return;
@@ -905,23 +904,12 @@ export class RegionBuilder extends Sem {
           kind >> 2 === KIND_ADD ? this.addCarries(a, b, r) : this.subCarries(a, b, r);
         return this.auxOfCarries(carries, bits);
       }
-      default:
-        return this.stepAux(bits);
+      default: {
+        const [up, r] = [kind >> 2 === KIND_INC, this.kept('result')];
+        const one = this.c(r.ty, 1);
+        return this.stepAux(bits, up ? 'add' : 'sub', up ? this.sub(r, one) : this.add(r, one), r);
+      }
     }
-  }
-
-  /** FLAG_AUX after INC and DEC: CF as before, OF and AF of the step. */
-  private stepAux(bits: Bits): Value {
-    const result = this.kept('result');
-    const one = this.c(result.ty, 1);
-    const up = this.flags.kind >> 2 === KIND_INC;
-    const a = up ? this.sub(result, one) : this.add(result, one);
-    const carries = up ? this.addCarries(a, one, result) : this.subCarries(a, one, result);
-    const aux = this.auxOfCarries(carries, bits);
-    const overflow = this.andC(this.xor(aux, this.shrUC(aux, 1)), 0x4000_0000);
-    const carry = this.flag('c');
-    const po = this.xor(this.shlC(carry, 30), overflow);
-    return this.or(this.or(this.shlC(carry, 31), po), this.andC(aux, 8));
   }
 
   override flag(name: 'c' | 'p' | 'a' | 'z' | 's' | 'o'): Value {

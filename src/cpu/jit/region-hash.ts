@@ -15,3 +15,6 @@ export const V_FUNCTION = 12;
 
 /** Functions that the table has room for; slot 0 stays empty. */
 export const REGION_SLOTS = 0x8000;
+
+/** Type of a translated region's function: 0, or what `run` is to return. */
+export const REGION = { params: [], results: ['i32'] } as const;

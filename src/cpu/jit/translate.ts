@@ -3,9 +3,9 @@ import { type Signature, WasmModule } from '../emit/module.js';
 import { runtimeSignature } from '../isa/sem.js';
 import type { Region } from './region.js';
 import { RegionBuilder, type Target } from './region-builder.js';
+import { REGION } from './region-hash.js';
 import { structure } from './structure.js';
 
-const REGION = { params: [], results: ['i32'] } as const;
 /** What regions import beside the runtime. */
 const HOST: Readonly<Record<string, Signature>> = {
   guest_call: { params: ['i64'], results: ['i32'] },

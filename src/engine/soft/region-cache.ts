@@ -1,10 +1,10 @@
+import { blockEntry, generationOf } from '../../cpu/interp/block-place.js';
 import {
   B_NEXT,
   H_GENERATION,
   H_MODE,
   H_PLACE,
   H_RECORD,
-  H_SIZE,
   RECORD_SIZE,
 } from '../../cpu/interp/record.js';
 import type { CodeMode } from '../../cpu/isa/decode.js';
@@ -126,7 +126,7 @@ export class RegionCache {
     const id = idOf(place, key);
     if (this.waiting.has(id)) return;
     const known = this.known.get(id);
-    const generation = this.generationOf(place);
+    const generation = generationOf(this.memory, place);
     if (known?.generation === generation) {
       this.enter(known);
       return;
@@ -262,20 +262,14 @@ export class RegionCache {
     memory.setInt32(entry + J_FUNCTION, region.slot, true);
   }
 
-  private generationOf(place: number): number {
-    const page = Math.floor(place / PAGE);
-    return this.memory.getInt32(layout.CODE_PAGES + page * layout.CODE_PAGE_SIZE, true);
-  }
-
   /** First record of the interpreter's block at a place; 0: none. */
   private recordOf(place: number, mode: CodeMode): number {
     const { memory } = this;
-    const hash = (place ^ (place >>> 11)) & (layout.BLOCK_HASH_ENTRIES - 1);
-    const entry = this.state.base + layout.BLOCK_HASH + hash * H_SIZE;
+    const entry = blockEntry(this.state.base, place);
     const same =
       memory.getUint32(entry + H_PLACE, true) === place &&
       memory.getInt32(entry + H_MODE, true) === mode &&
-      memory.getInt32(entry + H_GENERATION, true) === this.generationOf(place);
+      memory.getInt32(entry + H_GENERATION, true) === generationOf(this.memory, place);
     return same ? memory.getInt32(entry + H_RECORD, true) : 0;
   }
 
@@ -295,7 +289,7 @@ export class RegionCache {
         const addend = memory.getInt32(entry + layout.TLB_ADDEND, true);
         return (Number(linear & 0xffff_ffffn) + addend) >>> 0;
       },
-      generation: (at) => this.generationOf(at),
+      generation: (at) => generationOf(memory, at),
       wasRun: (at) => this.recordOf(at, mode) !== 0,
       followed: (at) => {
         const record = this.recordOf(at, mode);
