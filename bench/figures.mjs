@@ -71,6 +71,12 @@ const asked = [
     ...atMost(2),
     value: (tables) => tables.idle?.percent,
   },
+  {
+    name: 'qcow2 sequential write on the host side, x qemu-img bench',
+    ...atLeast(0.5, 1),
+    value: ({ disk }) =>
+      disk && disk.qemu.length > 0 ? median(disk.qemu) / median(disk.ours) : undefined,
+  },
 ];
 
 function withSome(values, work) {

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
+import { benchDisk } from '../bench/disk.mjs';
 import { benchDispatch } from '../bench/dispatch.mjs';
 import { figureTable } from '../bench/figures.mjs';
 import { benchGuest, guestFlags } from '../bench/guest.mjs';
@@ -27,6 +28,7 @@ const benches = {
   guest: benchGuest,
   dispatch: benchDispatch,
   kvm: benchKvm,
+  disk: benchDisk,
 };
 
 const flagTable = { ...guestFlags, json: { type: 'string' } };

@@ -1,4 +1,5 @@
 import { noChar } from '../backend/char/char.js';
+import { MemoryDisk } from '../backend/disk/memory-disk.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
@@ -21,13 +22,16 @@ export const inspect: Verb = {
     '  chassis inspect --memory 1G --json\n',
   async run(argv) {
     const args = parseArgs(argv, flags);
-    const machine = buildMachine(machineConfig(args), {
+    const config = machineConfig(args);
+    const machine = buildMachine(config, {
       engine: await openEngine(engineChoice(args)),
       clock: new HostClock(),
       schedule: hostSchedule,
       randomU32: hostRandom(),
       log: stderrLog(false),
       serial: [noChar],
+      // The files are left alone: another machine may have them.
+      disks: config.devices.map(() => new MemoryDisk(0)),
     });
     const inspection = machine.inspect();
     machine.close();

@@ -1,4 +1,5 @@
 import { noChar } from '../backend/char/char.js';
+import { MemoryDisk } from '../backend/disk/memory-disk.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
@@ -76,6 +77,7 @@ async function openCode(args: ParsedArgs, files: readonly string[]): Promise<Gue
       randomU32: hostRandom(),
       log: stderrLog(false),
       serial: [noChar],
+      disks: snapshot.config.devices.map(() => new MemoryDisk(0)),
     });
   }
   const { data } = readInput('jit-dump', files[0]!);

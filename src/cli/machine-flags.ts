@@ -7,6 +7,7 @@ import {
   traceKinds,
 } from '../machine/config.js';
 import { type FlagTable, type ParsedArgs, parseNumber, parseSize, parseWord } from './args.js';
+import { diskDevice } from './disk-flags.js';
 import { usageError } from './exit-status.js';
 import { readInput } from './host-files.js';
 
@@ -34,6 +35,19 @@ export const machineFlags: FlagTable = {
   initrd: { value: 'FILE', help: 'its initramfs, or first Multiboot module' },
   append: { value: 'TEXT', help: 'its command line' },
   firmware: { value: 'FILE', help: 'a BIOS, such as SeaBIOS’s bios-256k.bin' },
+  disk: {
+    value: 'FILE,format=raw|qcow2[,...]',
+    repeatable: true,
+    help: 'a disk; also serial=, queues=, block= and readonly=on',
+  },
+  console: { value: 'stdio|none|file:PATH', help: 'a virtio console, hvc0, and what is behind it' },
+  port: {
+    value: 'NAME=file:PATH',
+    repeatable: true,
+    help: 'one more port of that console, /dev/virtio-ports/NAME, and where its output goes',
+  },
+  balloon: { help: 'the guest gives memory that it has free back to the host' },
+  rng: { help: 'random numbers for the guest' },
   device: {
     value: 'NAME[,key=value...]',
     repeatable: true,
@@ -77,7 +91,14 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ...file('initrd'),
     ...file('firmware'),
     ...(append === undefined ? {} : { append }),
-    devices: args.all('device').map(parseDevice),
+    devices: [
+      ...args.all('disk').map(diskDevice),
+      ...consoleDevice(args),
+      ...['balloon', 'rng']
+        .filter((flag) => args.has(flag))
+        .map((flag) => ({ name: `virtio-${flag}`, options: {} })),
+      ...args.all('device').map(parseDevice),
+    ],
     trace: traceWords(args),
   };
 }
@@ -85,6 +106,23 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
 function cpuModel(args: ParsedArgs): { cpu?: CpuModel } {
   const model = args.one('cpu');
   return model === undefined ? {} : { cpu: parseWord('--cpu', model, [...cpuModels]) };
+}
+
+/** What `--port` says, in order. */
+export function consolePorts(args: ParsedArgs): { name: string; path: string }[] {
+  return args.all('port').map((text) => {
+    const [, name, path] = /^([^=:]+)=file:(.+)$/.exec(text) ?? [];
+    if (name !== undefined && path !== undefined) return { name, path };
+    throw usageError(`--port: found "${text}", wanted NAME=file:PATH`);
+  });
+}
+
+/** Port 0 is the console itself. */
+function consoleDevice(args: ParsedArgs): DeviceConfig[] {
+  const ports = consolePorts(args).map(({ name }) => name);
+  if (!args.has('console') && ports.length === 0) return [];
+  const options = ports.length === 0 ? {} : { ports: ports.join(':') };
+  return [{ name: 'virtio-console', options }];
 }
 
 /** `NAME[,key=value...]`. */

@@ -31,7 +31,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const rest = argv.slice(1);
     const asksHelp = rest.some((argument) => argument === '--help' || argument === '-h');
     if (asksHelp) {
-      process.stdout.write(verb.usage());
+      process.stdout.write(verb.usage(rest));
       return exitStatus.ok;
     }
     return await verb.run(rest);

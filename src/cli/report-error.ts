@@ -1,3 +1,4 @@
+import { DiskError } from '../backend/disk/disk.js';
 import { EngineError } from '../engine/engine.js';
 import { LoadError } from '../firmware/load-error.js';
 import { MachineError } from '../machine/machine-error.js';
@@ -21,6 +22,9 @@ export function reportError(error: unknown): number {
 
 function knownStatus(error: unknown): number | undefined {
   if (error instanceof CliError) return error.status;
+  if (error instanceof DiskError) {
+    return error.code === 'usage' ? exitStatus.usage : exitStatus.badInput;
+  }
   if (error instanceof LoadError) return exitStatus.badInput;
   if (error instanceof EngineError) {
     const isEngine = error.code === 'unavailable' || error.code === 'failed';

@@ -1,15 +1,20 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
+import type { Disk } from '../backend/disk/disk.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
+import { memoryRelease } from '../backend/node/release-memory.js';
 import { createMachine } from '../machine/create-machine.js';
 import type { HostServices, Machine, Outcome } from '../machine/machine.js';
-import { loadMachine } from '../machine/snapshot.js';
+import { loadMachine, Snapshot } from '../machine/snapshot.js';
+import { VirtioConsole } from '../virtio/console/console.js';
 import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from './args.js';
+import { closeDisks, openDisks } from './disk-flags.js';
 import { openEngine, tryKvm } from './engines.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { checkWritable, openOutput, readInput, writeWhole } from './host-files.js';
 import {
+  consolePorts,
   engineChoice,
   machineConfig,
   machineFlags,
@@ -17,12 +22,15 @@ import {
   traceWords,
 } from './machine-flags.js';
 import { stderrLog } from './stderr-log.js';
-import { openTerminal, type Terminal } from './terminal.js';
+import { openTerminal, type Terminal, watchWindow } from './terminal.js';
 import type { Verb } from './verb.js';
 
 const flags: FlagTable = {
   ...machineFlags,
-  serial: { value: 'stdio|none|file:PATH', help: 'what is behind the serial port (stdio)' },
+  serial: {
+    value: 'stdio|none|file:PATH',
+    help: 'what is behind the serial port (stdio, unless --console has it)',
+  },
   debugcon: { value: 'FILE', help: 'gets what the guest writes to port 0x402' },
   'save-on-exit': { value: 'FILE', help: 'saves the whole machine when the run ends' },
   load: { value: 'FILE', help: 'goes on from a saved machine' },
@@ -43,6 +51,9 @@ const savedFlags = [
   'initrd',
   'append',
   'firmware',
+  'disk',
+  'rng',
+  'balloon',
   'device',
 ];
 
@@ -52,6 +63,7 @@ export const run: Verb = {
     `usage: chassis run [flags]\n\n${describeFlags(flags)}\n` +
     'Examples:\n' +
     '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
+    '  chassis run --kernel vmlinuz --append root=/dev/vda1 --disk debian.qcow2,format=qcow2\n' +
     '  chassis run --firmware bios-256k.bin --debugcon seabios.log\n' +
     '  chassis run --load saved --trace exits,ints 2>trace.log\n\n' +
     'On a terminal: Ctrl-A x ends the machine, Ctrl-A h shows the keys.\n' +
@@ -62,19 +74,36 @@ export const run: Verb = {
     const saveTo = args.one('save-on-exit');
     if (saveTo !== undefined) checkWritable('--save-on-exit', saveTo);
     const ending = new Ending();
-    const terminal = openSerial(args, ending);
+    const behindConsole = args.one('console') ?? 'none';
+    const serialDefault = behindConsole === 'stdio' ? 'none' : 'stdio';
+    const serial = openChar('--serial', args.one('serial') ?? serialDefault, ending);
+    const console = openChar('--console', behindConsole, ending);
+    const disks: Disk[] = [];
+    let unwatch = () => {};
+    const restore = () => {
+      unwatch();
+      serial.restore();
+      console.restore();
+    };
     try {
-      const machine = await openMachine(args, terminal.char);
+      const machine = await openMachine(args, serial.char, console.char, disks);
       ending.attach(machine);
+      unwatch = watchWindow((columns, rows) => {
+        for (const type of machine.virtio) {
+          if (type instanceof VirtioConsole) type.resize(columns, rows);
+        }
+      });
       const outcome = await machine.run();
       if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
       machine.close();
-      terminal.restore();
+      restore();
       return statusOf(outcome, ending);
     } finally {
-      terminal.char.close();
-      terminal.restore();
+      serial.char.close();
+      console.char.close();
+      restore();
       ending.detach();
+      await closeDisks(disks);
     }
   },
 };
@@ -110,17 +139,22 @@ class Ending {
   }
 }
 
-function openSerial(args: ParsedArgs, ending: Ending): Terminal {
-  const wanted = args.one('serial') ?? 'stdio';
+function openChar(flag: string, wanted: string, ending: Ending): Terminal {
   if (wanted === 'stdio') return openTerminal(() => ending.end());
   if (wanted === 'none') return { char: noChar, restore() {} };
   if (wanted.startsWith('file:')) {
-    return { char: openOutput('--serial', wanted.slice('file:'.length)), restore() {} };
+    return { char: openOutput(flag, wanted.slice('file:'.length)), restore() {} };
   }
-  throw usageError(`--serial: found "${wanted}", wanted stdio, none or file:PATH`);
+  throw usageError(`${flag}: found "${wanted}", wanted stdio, none or file:PATH`);
 }
 
-async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machine> {
+/** `disks` gets what was opened, to be closed by the caller. */
+async function openMachine(
+  args: ParsedArgs,
+  serial: CharBackend,
+  console: CharBackend,
+  disks: Disk[],
+): Promise<Machine> {
   const debugcon = args.one('debugcon');
   const tracing = args.has('trace');
   const say = (sentence: string) => void process.stderr.write(`chassis: ${sentence}\n`);
@@ -139,16 +173,25 @@ async function openMachine(args: ParsedArgs, serial: CharBackend): Promise<Machi
     randomU32: hostRandom(),
     log: stderrLog(tracing),
     serial: [serial],
+    disks,
+    ports: [console, ...consolePorts(args).map(({ path }) => openOutput('--port', path))],
+    releaseMemory: memoryRelease(),
     ...(debugcon === undefined ? {} : { debugcon: openOutput('--debugcon', debugcon) }),
     ...(tracing ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),
   };
   const saved = args.one('load');
-  if (saved === undefined) return createMachine(machineConfig(args), host);
+  if (saved === undefined) {
+    const config = machineConfig(args);
+    disks.push(...(await openDisks(config.devices)));
+    return createMachine(config, host);
+  }
   const clash = savedFlags.find((flag) => args.has(flag));
   if (clash !== undefined) {
     throw usageError(`--${clash} with --load: the saved machine says that itself`);
   }
-  return loadMachine(readInput('--load', saved), host, traceWords(args));
+  const snapshot = new Snapshot(readInput('--load', saved));
+  disks.push(...(await openDisks(snapshot.config.devices)));
+  return loadMachine(snapshot, host, traceWords(args));
 }
 
 function statusOf(outcome: Outcome, ending: Ending): number {

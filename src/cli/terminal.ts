@@ -2,7 +2,7 @@ import type { CharBackend } from '../backend/char/char.js';
 import { StreamChar } from '../backend/node/stream-char.js';
 import { EscapeKeys, escapeHelp } from './escape-keys.js';
 
-/** What is behind the serial port, and how to give the user's terminal back. */
+/** What is behind a serial port or console, and how to give the user's terminal back. */
 export interface Terminal {
   readonly char: CharBackend;
   /** Gives the terminal back as it was; may be called twice. */
@@ -27,4 +27,14 @@ export function openTerminal(onQuit: () => void): Terminal {
   // Whatever way the process ends, the user's shell must not find its terminal raw.
   process.once('exit', restore);
   return { char: new StreamChar(stdin, stdout, (bytes) => keys.filter(bytes)), restore };
+}
+
+/** Tells the window's size, now and whenever it changes; the answer ends that. */
+export function watchWindow(tell: (columns: number, rows: number) => void): () => void {
+  const { stdout } = process;
+  if (!stdout.isTTY) return () => {};
+  const told = () => tell(stdout.columns, stdout.rows);
+  told();
+  stdout.on('resize', told);
+  return () => stdout.off('resize', told);
 }

@@ -2,8 +2,8 @@
 export interface Verb {
   /** One line for the list of commands. */
   readonly summary: string;
-  /** All that `chassis VERB --help` shows. */
-  usage(): string;
+  /** All that `chassis VERB --help` shows; a verb with verbs of its own looks at `argv` for one. */
+  usage(argv?: readonly string[]): string;
   /** Answers the process's exit status; throws for what the user should mend. */
   run(argv: readonly string[]): Promise<number>;
 }

@@ -1,4 +1,5 @@
 import { disasm } from './disasm.js';
+import { disk } from './disk/disk.js';
 import { doctor } from './doctor.js';
 import { exitStatus, usageError } from './exit-status.js';
 import { inspect } from './inspect.js';
@@ -28,6 +29,7 @@ const help: Verb = {
 export const verbs: Readonly<Record<string, Verb>> = {
   run,
   inspect,
+  disk,
   doctor,
   disasm,
   'jit-dump': jitDump,

@@ -23,13 +23,16 @@ import type { IrqLine } from '../device/irq.js';
 import type { InlineBus, Vm } from '../engine/engine.js';
 import { PM_BASE, SCI_IRQ } from '../firmware/acpi/board.js';
 import type { RamLayout } from '../firmware/e820.js';
+import type { VirtioType } from '../virtio/core/virtio-type.js';
 import { BoardMemory } from './board-memory.js';
 import type { DeviceConfig, MachineConfig } from './config.js';
-import { debugExitPort } from './extra-devices.js';
+import { debugExitPort, isaDevices } from './extra-devices.js';
 import type { PcInterrupts } from './interrupts.js';
 import type { MachineClock } from './machine-clock.js';
 import { SharedLine } from './shared-line.js';
 import type { Timers } from './timers.js';
+import { type VirtioBackends, virtioDevices } from './virtio-devices.js';
+import { wireVirtio } from './virtio-wiring.js';
 
 export interface BoardWiring {
   readonly vm: Vm;
@@ -39,6 +42,11 @@ export interface BoardWiring {
   readonly log: Log;
   readonly serial: readonly CharBackend[];
   readonly debugcon: CharBackend;
+  readonly virtio: Omit<VirtioBackends, 'discard'>;
+  /** Calls back once the host's event loop had its turn. */
+  readonly later: (callback: () => void) => void;
+  /** Gives pages back to the host. */
+  readonly release: ((pages: Uint8Array) => void) | undefined;
   /** The guest asked for a reset, of the CPU or of all: both are the same here. */
   readonly onReset: (who: string) => void;
   readonly onPowerOff: () => void;
@@ -63,6 +71,7 @@ export class PcBoard implements InlineBus {
   readonly fwCfg: FwCfg;
   readonly pm: Piix4Pm;
   readonly pciSlots: readonly (PciSlot & { name: string })[];
+  readonly virtio: readonly VirtioType<unknown>[];
   /** In the order of restoring: interrupt controllers before those that drive them. */
   readonly devices: readonly Device<unknown>[];
   private readonly a20: SharedLine;
@@ -116,10 +125,26 @@ export class PcBoard implements InlineBus {
       },
       { ioBase: PM_BASE },
     );
+    const { physical } = this.memory;
+    const discard = (gpa: number, length: number) => {
+      if (wiring.release !== undefined) physical.discard(gpa, length, wiring.release);
+    };
+    const devices = virtioDevices(config.devices, { ...wiring.virtio, discard });
+    this.virtio = devices.map(({ type }) => type);
+    const virtio = wireVirtio(devices, {
+      vm,
+      log,
+      memory: physical,
+      ports: this.ports,
+      mmio: this.mmio,
+      later: wiring.later,
+      intx: (slot) => piix3.pciInput(slot, 1),
+    });
     this.pciSlots = [
       { name: this.i440fx.name, slot: 0, function: 0, face: this.i440fx.pci },
       { name: piix3.name, slot: 1, function: 0, face: piix3.pci },
       { name: this.pm.name, slot: 1, function: 3, face: this.pm.pci },
+      ...virtio.slots,
     ];
     const pciHost = new PciHost(this.pciSlots, {
       read: (offset, width) =>
@@ -151,7 +176,7 @@ export class PcBoard implements InlineBus {
       new PostCode(),
       new Debugcon({ sink: byteSink(wiring.debugcon) }),
       this.fwCfg,
-      ...config.devices.map((device) => this.extra(device)),
+      ...isaDevices(config.devices).map((device) => this.extra(device)),
     ];
     for (const device of onPorts) this.ports.attach(device);
     // Nobody waits for a progress code; guests write them by the thousand, and for the delay.
@@ -159,7 +184,7 @@ export class PcBoard implements InlineBus {
     this.ports.attachRegion(this.pm, 1, this.pm.regions[1]!.base);
     pmPorts = this.ports.attachRegion(this.pm, 0, this.pm.pmBase);
     this.mmio.attach(interrupts.ioApic);
-    this.devices = [this.i440fx, ...onPorts, piix3, this.pm];
+    this.devices = [this.i440fx, ...onPorts, piix3, this.pm, ...virtio.boards];
   }
 
   /** Every device in the state of a reset that the CPU or the reset button asked for. */

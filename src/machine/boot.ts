@@ -1,4 +1,5 @@
 import type { Vcpu } from '../engine/engine.js';
+import { virtioMmio } from '../firmware/acpi/board.js';
 import { acpiTables } from '../firmware/acpi/tables.js';
 import type { BootImage } from '../firmware/boot-image.js';
 import { directBoot } from '../firmware/direct-boot.js';
@@ -10,6 +11,7 @@ import { fwCfgSmbios, smbiosTables } from '../firmware/smbios/smbios.js';
 import type { PcBoard } from './board-pc.js';
 import type { MachineConfig, NamedFile } from './config.js';
 import { startRecord } from './start-record.js';
+import { mmioDevices } from './virtio-devices.js';
 
 /** Items of fw_cfg beside files. [QEMU docs/specs/fw_cfg] */
 const KEY = { ramSize: 0x03, cpus: 0x05, bootMenu: 0x0e, maxCpus: 0x0f, irq0Override: 0x8002 };
@@ -34,12 +36,13 @@ export function prepareBoot(config: MachineConfig, ram: RamLayout): Boot {
 /** Without firmware: everything in RAM, the CPU at the kernel's entry. */
 function directly(config: MachineConfig, kernel: NamedFile, ram: RamLayout): Boot {
   const { cpus, initrd, modules, append = '' } = config;
+  const count = mmioDevices(config.devices);
   const image: BootImage = directBoot({
-    board: { ram, cpus, serialPorts: 1 },
+    board: { ram, cpus, serialPorts: 1, mmioDevices: count },
     kernel,
     ...(initrd === undefined ? {} : { initrd }),
     ...(modules === undefined ? {} : { modules }),
-    commandLine: append,
+    commandLine: `${append}${toldByCommandLine(append, count)}`,
   });
   return {
     files: [],
@@ -52,10 +55,25 @@ function directly(config: MachineConfig, kernel: NamedFile, ram: RamLayout): Boo
   };
 }
 
+/** Where virtio devices over MMIO are, for a kernel that is not to look at the ACPI tables. */
+function toldByCommandLine(append: string, count: number): string {
+  if (!/(^| )acpi=off( |$)/.test(append)) return '';
+  const { base, sizeBytes, gsi } = virtioMmio;
+  return Array.from({ length: count }, (_, i) => {
+    const at = (base + i * sizeBytes).toString(16);
+    return ` virtio_mmio.device=${sizeBytes}@0x${at}:${gsi + i}`;
+  }).join('');
+}
+
 /** What firmware asks fw_cfg for. */
 function firmwareFiles(config: MachineConfig, ram: RamLayout): [number | string, Uint8Array][] {
   const { cpus, kernel, initrd, append = '' } = config;
-  const board = { ram, cpus, serialPorts: 1 as const };
+  const board = {
+    ram,
+    cpus,
+    serialPorts: 1 as const,
+    mmioDevices: mmioDevices(config.devices),
+  };
   const files: [number | string, Uint8Array][] = [
     [KEY.ramSize, number(ram.below4G + ram.above4G, 8)],
     [KEY.cpus, number(cpus, 2)],

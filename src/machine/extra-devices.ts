@@ -1,5 +1,6 @@
 import { PORT } from '../chipset/isa-debug-exit/registers.js';
 import { MachineError } from './machine-error.js';
+import { checkVirtio, checkVirtioCount, virtioNames } from './virtio-devices.js';
 
 /** `--device NAME[,key=value...]`. */
 export interface DeviceConfig {
@@ -7,10 +8,12 @@ export interface DeviceConfig {
   readonly options: Readonly<Record<string, string>>;
 }
 
-const known = ['isa-debug-exit'];
+const DEBUG_EXIT = 'isa-debug-exit';
+const known = [DEBUG_EXIT, ...virtioNames];
 
 /** Throws {@link MachineError} unless every `--device` is one that there is, with good options. */
 export function checkDevices(devices: readonly DeviceConfig[]): void {
+  checkVirtioCount(devices);
   for (const device of devices) {
     if (!known.includes(device.name)) {
       throw new MachineError(
@@ -18,11 +21,20 @@ export function checkDevices(devices: readonly DeviceConfig[]): void {
         `--device: found "${device.name}", wanted ${known.join(' or ')}`,
       );
     }
+    if (device.name !== DEBUG_EXIT) {
+      checkVirtio(device);
+      continue;
+    }
     debugExitPort(device);
     if (devices.filter(({ name }) => name === device.name).length > 1) {
       throw new MachineError('bad-config', `--device: found ${device.name} twice, wanted it once`);
     }
   }
+}
+
+/** The devices that stand at ports of their own. */
+export function isaDevices(devices: readonly DeviceConfig[]): readonly DeviceConfig[] {
+  return devices.filter(({ name }) => name === DEBUG_EXIT);
 }
 
 /** Where isa-debug-exit stands: `iobase=0xf4`. */

@@ -1,8 +1,11 @@
 import type { CharBackend } from '../backend/char/char.js';
+import type { Disk } from '../backend/disk/disk.js';
 import type { Clock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import type { CpuidEntry } from '../cpu/state/cpuid.js';
 import type { Engine } from '../engine/engine.js';
+import type { VirtioType } from '../virtio/core/virtio-type.js';
+import type { NetLink } from '../virtio/net/net.js';
 import type { MachineConfig } from './config.js';
 import type { Inspection } from './inspect.js';
 
@@ -29,6 +32,14 @@ export interface HostServices {
   readonly serial: readonly CharBackend[];
   /** Gets what the guest writes to port 0x402. */
   readonly debugcon?: CharBackend;
+  /** Gives whole pages of guest memory back to the host; without it they are kept. */
+  readonly releaseMemory?: ((pages: Uint8Array) => void) | undefined;
+  /** Behind the `virtio-blk` devices of the configuration, in their order; who opened them closes. */
+  readonly disks?: readonly Disk[];
+  /** Behind its `virtio-net` devices. */
+  readonly nets?: readonly NetLink[];
+  /** Behind the ports of its `virtio-console` devices. */
+  readonly ports?: readonly CharBackend[];
   /** Gets one line for each event of the kinds in `config.trace`. */
   readonly trace?: (line: string) => void;
 }
@@ -48,6 +59,8 @@ export type Outcome =
 /** One virtual PC. Methods other than `run` are for between and during runs alike. */
 export interface Machine {
   readonly config: MachineConfig;
+  /** Its virtio devices in the order of the configuration, and what the host may ask of each. */
+  readonly virtio: readonly VirtioType<unknown>[];
   /** Runs until something of {@link Outcome}. Rejects only for bugs of ours and of the engine. */
   run(): Promise<Outcome>;
   /** Asks a running machine to stop at the next instruction boundary; `run` then resolves. */

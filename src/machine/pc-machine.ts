@@ -69,6 +69,14 @@ export class PcMachine implements Machine, PartsOfMachine {
       log,
       serial: host.serial,
       debugcon: host.debugcon ?? noChar,
+      later: (callback) => schedule.soon(callback),
+      release: host.releaseMemory,
+      virtio: {
+        disks: host.disks ?? [],
+        nets: host.nets ?? [],
+        ports: host.ports ?? [],
+        randomU32,
+      },
       onReset: (who) => this.ask({ kind: 'reset', who }),
       onPowerOff: () => this.ask({ kind: 'end', outcome: { kind: 'powered-off' } }),
       onDebugExit: (status) => this.ask({ kind: 'end', outcome: { kind: 'debug-exit', status } }),
@@ -91,6 +99,10 @@ export class PcMachine implements Machine, PartsOfMachine {
   run(): Promise<Outcome> {
     assert(!this.loop.running, 'the machine is running already');
     return this.loop.run();
+  }
+
+  get virtio() {
+    return this.board.virtio;
   }
 
   stop(): void {
@@ -117,7 +129,7 @@ export class PcMachine implements Machine, PartsOfMachine {
   }
 
   close(): void {
-    for (const char of this.host.serial) char.close();
+    for (const char of [...this.host.serial, ...(this.host.ports ?? [])]) char.close();
     this.host.debugcon?.close();
     this.vm.close();
   }

@@ -9,11 +9,11 @@ export { Snapshot };
 
 /** A machine that goes on where {@link Machine.save} left it. Throws MachineError `bad-input`. */
 export function loadMachine(
-  file: NamedFile,
+  saved: NamedFile | Snapshot,
   host: HostServices,
   trace: readonly TraceKind[] = [],
 ): Machine {
-  const snapshot = new Snapshot(file);
+  const snapshot = saved instanceof Snapshot ? saved : new Snapshot(saved);
   snapshot.checkFeatures(host.engine);
   const machine = buildMachine({ ...snapshot.config, trace }, host);
   snapshot.restore(machine);

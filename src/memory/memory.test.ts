@@ -58,6 +58,21 @@ test('two and four bytes in their places come whole, others as they are', () => 
   }
 });
 
+test('what is discarded is released slot by slot, ROM and gaps left out', () => {
+  const writes: number[][] = [];
+  const physical = new PhysicalMemory(memory(), (...write) => writes.push(write));
+  physical.set(slot(1, 0, 2, 8));
+  physical.set(slot(2, 2, 1, 1, true));
+  physical.set(slot(3, 5, 1, 20));
+  const released: number[][] = [];
+  physical.discard(page, 5 * page, (bytes) => released.push([bytes.byteOffset, bytes.length]));
+  assert.deepEqual(released, [
+    [9 * page, page],
+    [20 * page, page],
+  ]);
+  assert.equal(writes.length, 2);
+});
+
 test('ROM drops writes; a slot can be replaced and removed', () => {
   const host = memory();
   const physical = new PhysicalMemory(host);

@@ -105,6 +105,20 @@ export class PhysicalMemory {
     }
   }
 
+  /** The content of a range does not matter any more; `release` gets the host's memory behind it. */
+  discard(gpa: number, length: number, release: (bytes: Uint8Array) => void): void {
+    for (let at = 0; at < length; ) {
+      const slot = this.find(gpa + at);
+      const count = this.run(gpa + at, length - at, slot);
+      if (slot !== undefined && !slot.readonly) {
+        const place = slot.place + (gpa + at - slot.gpa);
+        release(this.memory.bytes.subarray(place, place + count));
+        this.onWrite(gpa + at, place, count);
+      }
+      at += count;
+    }
+  }
+
   private find(gpa: number): MemorySlot | undefined {
     const { slots } = this;
     const last = slots[this.lastHit];

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
+import { MemoryDisk } from '#src/backend/disk/memory-disk.js';
 import type { Vcpu } from '#src/engine/engine.js';
 import { loadKvmEngine } from '#src/engine/kvm/kvm-engine.js';
 import type { KvmVm } from '#src/engine/kvm/kvm-vm.js';
@@ -61,6 +62,38 @@ test('SeaBIOS runs its POST under kvm, with two vCPUs', {
   assert.match(rig.debugcon.text, /^SeaBIOS \(version /m);
   assert.match(rig.debugcon.text, /Found 2 cpu\(s\)/);
   assert.match(rig.debugcon.text, /All threads complete/);
+  machine.close();
+});
+
+test('SeaBIOS boots under kvm from a virtio disk, whose queue it rings by a doorbell', {
+  skip: skip || needsGuests('bios-256k.bin').skip,
+  timeout: 90_000,
+}, async () => {
+  const rig = testHost(loadKvmEngine());
+  const firmware = { name: 'bios', data: new Uint8Array(readFileSync(guestFile('bios-256k.bin'))) };
+  const disk = new MemoryDisk(1 << 20);
+  // mov si,0x7c0f; 1: lodsb; test al,al; jz $; mov dx,0x402; out dx,al; jmp 1b
+  const sector = new Uint8Array(512);
+  sector.set([0xbe, 0x0e, 0x7c, 0xac, 0x84, 0xc0, 0x74, 0xfe, 0xba, 0x02, 0x04, 0xee, 0xeb, 0xf5]);
+  sector.set(new TextEncoder().encode('from the disk'), 14);
+  sector.set([0x55, 0xaa], 510);
+  await disk.write(0, sector);
+  const devices = [{ name: 'virtio-blk', options: { disk: 'test' } }];
+  const host = { ...rig.host, disks: [disk] };
+  const machine = createMachine(config({ firmware, memoryBytes: 32 << 20, devices }), host);
+  let rings = 0;
+  const { board } = machine as unknown as { board: { devices: { name: string }[] } };
+  const blk = board.devices.find(({ name }) => name.startsWith('virtio-blk')) as unknown as {
+    write(region: number, offset: number, width: number, value: number): void;
+  };
+  const write = blk.write.bind(blk);
+  blk.write = (region, offset, width, value) => {
+    if (offset >= 0x3000) rings++;
+    write(region, offset, width, value);
+  };
+  await runUntil(machine, rig.debugcon, 'from the disk');
+  assert.match(rig.debugcon.text, /using modern \(1\.0\) virtio mode/);
+  assert.ok(rings > 0);
   machine.close();
 });
 

@@ -81,18 +81,19 @@ async function resolvePackage(arch, name) {
 
 /**
  * Downloads a package, unpacks it, and puts the first file matching `pattern` (a path inside the
- * package) at `target`, atomically. Returns the package's file name, which carries its version.
+ * package) at `target`, atomically; with `all` every one, into the folder `target`. Returns the
+ * package's file name, which carries its version.
  */
-export async function fetchFromPackage({ arch, name, pattern, target }) {
-  const fetched = await fetchWith({ arch, name, pattern, target, force: false }).catch((error) => {
+export async function fetchFromPackage(wanted) {
+  const fetched = await fetchWith({ ...wanted, force: false }).catch((error) => {
     // The lists may be older than the archive: a second try with fresh ones settles it.
     if (!(error instanceof StepError)) throw error;
-    return fetchWith({ arch, name, pattern, target, force: true });
+    return fetchWith({ ...wanted, force: true });
   });
   return fetched;
 }
 
-async function fetchWith({ arch, name, pattern, target, force }) {
+async function fetchWith({ arch, name, pattern, target, all = false, force }) {
   await updateLists(arch, { force });
   await mkdir(dirname(target), { recursive: true });
   const work = await mkdtemp(join(cacheDir, 'fetch-'));
@@ -105,10 +106,14 @@ async function fetchWith({ arch, name, pattern, target, force }) {
     const tree = join(work, 'tree');
     await run('dpkg-deb', ['-x', join(work, deb), tree], { quiet: true });
     const paths = await readdir(tree, { recursive: true });
-    const path = paths.sort().find((candidate) => pattern.test(`/${candidate}`));
-    if (!path) throw new StepError(`${deb}: no file matches ${pattern}`);
+    const matching = paths.sort().filter((candidate) => pattern.test(`/${candidate}`));
+    if (matching.length === 0) throw new StepError(`${deb}: no file matches ${pattern}`);
     const partial = `${target}.${basename(work)}`;
-    await copyFile(join(tree, path), partial);
+    if (all) {
+      await mkdir(partial);
+      for (const path of matching) await copyFile(join(tree, path), join(partial, basename(path)));
+      await rm(target, { recursive: true, force: true });
+    } else await copyFile(join(tree, matching[0]), partial);
     await rename(partial, target);
     return deb;
   } finally {

@@ -15,6 +15,14 @@ const sources = {
     name: 'linux-image-cloud-amd64',
     pattern: /^\/boot\/vmlinuz-/,
   },
+  // A folder: the kernel's drivers for our devices, in whatever order they are loaded.
+  'modules-cloud-amd64': {
+    arch: 'amd64',
+    name: 'linux-image-cloud-amd64',
+    pattern:
+      /\/(virtio(_(ring|pci|pci_modern_dev|pci_legacy_dev|mmio|blk|net|console|balloon)|-rng)?|(net_)?failover)\.ko$/,
+    all: true,
+  },
   'busybox-amd64': { arch: 'amd64', name: 'busybox-static', pattern: /\/bin\/busybox$/ },
   'memtest86+x64.bin': { arch: 'amd64', name: 'memtest86+', pattern: /\/memtest86\+?x64\.bin$/ },
   'vmlinuz-686': { arch: 'i386', name: 'linux-image-686', pattern: /^\/boot\/vmlinuz-/ },
@@ -39,10 +47,15 @@ export async function ensureGuests({ all = false } = {}) {
   const names = all ? Object.keys(sources) : toStart;
   const missing = [];
   for (const name of names) if (!(await exists(guestFile(name)))) missing.push(name);
+  // Modules fit the kernel of their own package only.
+  if (missing.includes('modules-cloud-amd64')) missing.push('vmlinuz-cloud-amd64');
   if (missing.length > 0) await fetchMissing(missing);
   for (const arch of all ? ['amd64', 'i386'] : ['amd64']) {
     await buildInitramfs(guestFile(`busybox-${arch}`), guestFile(`initramfs-${arch}.cpio`));
   }
+  if (!all) return;
+  const modules = guestFile('modules-cloud-amd64');
+  await buildInitramfs(guestFile('busybox-amd64'), guestFile('initramfs-virtio.cpio'), modules);
 }
 
 async function fetchMissing(missing) {

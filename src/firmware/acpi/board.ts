@@ -12,7 +12,12 @@ export interface AcpiBoard {
    * the PIIX router; without it APIC mode uses the router's ISA interrupts, as QEMU's `pc`.
    */
   readonly pirqGsiBase?: number;
+  /** Virtio devices over MMIO, at {@link virtioMmio}. */
+  readonly mmioDevices?: number;
 }
+
+/** Where virtio devices over MMIO stand, each with a pin of the IOAPIC that no ISA interrupt has. */
+export const virtioMmio = { base: 0xfed5_0000, sizeBytes: 0x200, gsi: 16, max: 8 } as const;
 
 export const PM_BASE = 0x600;
 export const SCI_IRQ = 9;

@@ -24,9 +24,10 @@ import {
   string,
   type Term,
 } from './aml.js';
-import { type AcpiBoard, IOAPIC_BASE, PCI_ISA_IRQS, SCI_IRQ } from './board.js';
+import { type AcpiBoard, IOAPIC_BASE, PCI_ISA_IRQS, SCI_IRQ, virtioMmio } from './board.js';
 import {
   busNumbers,
+  fixedMemory,
   INTERRUPT_NUMBER_OFFSET,
   ioPorts,
   ioWindow,
@@ -42,7 +43,13 @@ export function dsdtBody(board: AcpiBoard): Uint8Array {
     // _PIC tells which interrupt controllers the system uses: 0 the 8259s, 1 the APICs. [5.8.1]
     name('\\PICF', 0),
     method('\\_PIC', 1, [store(arg0, ref('\\PICF'))]),
-    scope('\\_SB', pciRoot(board), ...interruptLinks(), ...processors(board.cpus)),
+    scope(
+      '\\_SB',
+      pciRoot(board),
+      ...interruptLinks(),
+      ...processors(board.cpus),
+      ...virtioDevices(board.mmioDevices ?? 0),
+    ),
     // SLP_TYP 0 is soft-off in PIIX4's PMCNTRL. [PIIX4 7.2.3]
     name('\\_S5', aPackage(0, 0, 0, 0)),
   );
@@ -194,6 +201,22 @@ function processors(count: number): Uint8Array[] {
       `C${i.toString(16).toUpperCase().padStart(3, '0')}`,
       name('_HID', string('ACPI0007')),
       name('_UID', integer(i)),
+    ),
+  );
+}
+
+/** Virtio devices over MMIO, as Linux looks for them. */
+function virtioDevices(count: number): Uint8Array[] {
+  const { base, sizeBytes, gsi } = virtioMmio;
+  return Array.from({ length: count }, (_, i) =>
+    device(
+      `VIR${i}`,
+      name('_HID', string('LNRO0005')),
+      name('_UID', i),
+      name(
+        '_CRS',
+        resourceTemplate(fixedMemory(base + i * sizeBytes, sizeBytes), levelInterrupts(gsi + i)),
+      ),
     ),
   );
 }

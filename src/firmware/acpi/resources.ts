@@ -29,6 +29,17 @@ export function levelInterrupts(...numbers: readonly number[]): Uint8Array {
   return out;
 }
 
+/** Memory32Fixed(ReadWrite, base, length). [6.4.3.4] */
+export function fixedMemory(base: number, length: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(12));
+  view.setUint8(0, 0x86);
+  view.setUint16(1, 9, true);
+  view.setUint8(3, 1);
+  view.setUint32(4, base, true);
+  view.setUint32(8, length, true);
+  return new Uint8Array(view.buffer);
+}
+
 const MEMORY = 0;
 const IO = 1;
 const BUS = 2;

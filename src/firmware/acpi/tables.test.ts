@@ -16,6 +16,7 @@ const boards: [string, AcpiBoard][] = [
   ['one CPU', { ...board, cpus: 1, serialPorts: 1 }],
   ['two CPUs, 8 GiB', { ...board, ram: ramLayout(8 * 2 ** 30) }],
   ['255 CPUs, no serial port', { ...board, cpus: 255, serialPorts: 0 }],
+  ['virtio over MMIO', { ...board, mmioDevices: 8 }],
   ['PIRQs at the IOAPIC', { ...board, pirqGsiBase: 16 }],
 ];
 const BASE = 0x1fff_0000;
