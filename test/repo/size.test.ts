@@ -3,7 +3,8 @@ import test from 'node:test';
 import { codeLines } from './code-lines.js';
 import { read, sourceFiles } from './source-tree.js';
 
-const coreLimit = 30_000;
+/** Decision 26: 30,000 of the plan, and 10,000 for disks and networks. */
+const coreLimit = 40_000;
 const fileLimit = 1_000;
 const notCore = /^src\/(daemon|cli|ui)\//;
 
@@ -13,7 +14,7 @@ test('comments and blank lines do not count as code, and strings do', () => {
   assert.equal(codeLines('const t = `\n// in a template\n`;\n'), 3);
 });
 
-test('the core stays under 30,000 lines of code', (t) => {
+test('the core stays under 40,000 lines of code', (t) => {
   const byLayer = new Map<string, number>();
   for (const path of sourceFiles()) {
     if (!/^src\/.*\.ts$/.test(path) || notCore.test(path) || path.endsWith('.test.ts')) continue;
