@@ -1,75 +1,119 @@
-/** Bytes in front of a segment in its buffer: room for an Ethernet header and an IPv6 header. */
-export const SEGMENT_HEADROOM = 14 + 40;
+/**
+ * What lies between the TCP machine of the NAT and what is around it: packets of the guest below,
+ * sockets of the host above.
+ */
 
-/** An address of IPv4 or IPv6: 4 or 16 bytes in network order. */
-export type Address = Uint8Array;
+/**
+ * Bytes free before every segment in its buffer: room for Ethernet's header and IPv6's (IPv4's is
+ * shorter), which are written in place.
+ */
+export const HEADROOM = 14 + 40;
 
-/** A packet from the guest: its IP header was checked, and its TCP checksum is right or partial. */
+/** A packet from the guest, its lengths checked. */
 export interface IpPacket {
-  readonly source: Address;
-  readonly destination: Address;
-  /** TCP header and data, without a frame's padding. The array is the receiver's from now on. */
+  /** 4 or 16 bytes, views into the packet: copied by who keeps them. */
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  /**
+   * Header and data of TCP; may be longer than the MTU (up to 64 KiB) where the guest leaves
+   * segmentation to its card. The checksum was right. The bytes are the TCP machine's from now on.
+   */
   readonly payload: Uint8Array;
 }
 
-/** What happens on a host's stream. None of it happens inside a call of the stream's methods. */
-export interface HostEvents {
-  /** A stream made by `connect` stands; nothing but `error` and `close` comes before it. */
+/** What a stream of the host says. None is called during the call that made the stream. */
+export interface HostStreamEvents {
+  /** Not called for a stream that was accepted: it is connected from the start. */
   connected(): void;
-  /** The array is the receiver's from now on. */
+  /**
+   * The bytes are the receiver's from now on, and the {@link HEADROOM} + 60 bytes before them in
+   * their ArrayBuffer are free for headers. At most {@link MAX_READ_BYTES}.
+   */
   data(bytes: Uint8Array): void;
-  /** All that was written is with the host, after a `write` that answered false. */
+  /** Everything that `write` took is on its way. */
   drain(): void;
-  /** The far end sends no more. */
+  /** The peer sends no more; what is written still goes. */
   end(): void;
-  /** The stream failed: an `ECONNREFUSED` and the like. */
+  /** `ECONNREFUSED`, `ENETUNREACH`, `ECONNRESET`, ...; `close` follows. */
   error(code: string): void;
-  /** The last event. */
+  /** Nothing comes after this. */
   close(): void;
 }
 
-/** A TCP connection of the host. It stays open in one direction when the other has ended. */
+/** With its headers still below what a packet can be. */
+export const MAX_READ_BYTES = 65_536 - 256;
+
+/** One connection of the host. */
 export interface HostStream {
-  events: HostEvents;
   /**
-   * Bytes for the far end, always taken; the array is the stream's from now on. False: some of what was
-   * written waits for the host, and `drain` follows.
+   * The bytes are the stream's from now on. False: some of them still wait for the host (a socket's
+   * `writableLength` is not 0), and nothing more is wanted before `drain`; they are taken all the same.
    */
   write(bytes: Uint8Array): boolean;
-  /** Nothing more is written. */
+  /** No more will be written. */
   end(): void;
-  /** Resets the connection; no event follows. */
+  /** Ends both ways at once; the peer sees a reset where the host can do that. */
   destroy(): void;
-  /** No more `data` until `resume`. */
+  /** No `data` until `resume`; one that is on its way may still come. */
   pause(): void;
   resume(): void;
 }
 
-/** Why a packet of the guest cannot go where it should. */
-export type Unreachable = 'network' | 'host' | 'prohibited';
+/** Makes a stream whose events go to `events`. */
+export type OpenStream = (events: HostStreamEvents) => HostStream;
 
-/** What the TCP machine has of the network around it. */
+/** All that the TCP machine needs. */
 export interface TcpEnvironment {
-  /** The guest's MTU: 576 to 65,535. */
+  /** Largest IP packet, in bytes, where it is not segmented by the guest's card. */
   readonly mtu: number;
-  /** Most bytes of header and data of one segment: more than fit the MTU where the card takes such. */
-  maxSegmentBytes(version: 4 | 6): number;
-  /**
-   * A segment for the guest, its checksum field 0, with {@link SEGMENT_HEADROOM} writable bytes before it in
-   * its buffer, all of which is the caller's again when this returns. `gsoBytes` is not 0: it stands for
-   * several, each with so much data. False: the card is full and nothing was sent; `resume` follows.
-   */
-  send(source: Address, destination: Address, segment: Uint8Array, gsoBytes: number): boolean;
-  /** Tells the guest that its segment, of which `head` is the first 8 bytes, did not get there. */
-  unreachable(source: Address, destination: Address, head: Uint8Array, reason: Unreachable): void;
-  /** Begins a connection. Undefined: the guest may not go there. */
-  connect(address: Address, port: number, events: HostEvents): HostStream | undefined;
-  /** Monotonic milliseconds. */
+  /** Milliseconds, monotonic, with a fraction. */
   nowMs(): number;
-  /** Calls back once after the delay; the answer cancels. */
+  /** Calls back after about `delayMs`, not before; the answer cancels. */
   after(delayMs: number, callback: () => void): () => void;
-  /** Calls back when the frames that come together have all come: the end of this turn. */
+  /** Calls back when the packets that come together have all come: the end of this turn. */
   soon(callback: () => void): void;
-  /** 32 random bits, which the guest cannot foretell. */
-  random(): number;
+  randomU32(): number;
+  /**
+   * Bytes of TCP header and data that one `send` may have just now: more than the MTU leaves
+   * where the guest takes segments that stand for several (`gsoBytes`).
+   */
+  maxSegmentBytes(isV6: boolean): number;
+  /**
+   * A segment for the guest: TCP's header begins at `frame[HEADROOM]`, its data follow up to the
+   * frame's end; the checksum field is filled in here, and so are the bytes before. `gsoBytes`: data for each
+   * packet where the segment stands for several, else 0. False: the card is full, `TcpNat.resume` will be called, and the frame is
+   * the caller's again. True: the card has copied it; only header bytes have changed.
+   */
+  send(source: Uint8Array, destination: Uint8Array, frame: Uint8Array, gsoBytes: number): boolean;
+  /** Tells the guest that its segment, of which `head` is the first 8 bytes, did not get there. */
+  unreachable(
+    source: Uint8Array,
+    destination: Uint8Array,
+    head: Uint8Array,
+    reason: 'network' | 'host',
+  ): void;
+  /** Opens what the guest means by an address; undefined where it may not go there. */
+  connect(address: Uint8Array, port: number): OpenStream | undefined;
+}
+
+export interface Endpoint {
+  /** 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  readonly port: number;
+}
+
+/** What the NAT asks of its TCP machine: `class TcpNat implements TcpMachine`. */
+export interface TcpMachine {
+  /** From the guest; one that belongs to no connection and opens none is answered with a reset. */
+  segment(packet: IpPacket): void;
+  /**
+   * A connection of the host is to go on to the guest. `open` is called at once (the stream
+   * begins paused or is paused then); a guest that refuses ends it by `destroy`. `from` is who the guest sees; its port is
+   * another where that one is taken.
+   */
+  accept(open: OpenStream, guest: Endpoint, from: Endpoint): void;
+  /** The card has room again. */
+  resume(): void;
+  /** Ends every connection: guest and host see resets. */
+  close(): void;
 }
