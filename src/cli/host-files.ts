@@ -51,10 +51,10 @@ export function checkWritable(flag: string, path: string): void {
 }
 
 /** Writes a file so that at any time it is the old one or the new one, whole. */
-export function writeWhole(flag: string, path: string, bytes: Uint8Array): void {
+export function writeWhole(flag: string, path: string, bytes: Uint8Array, mode = 0o666): void {
   const partial = `${path}.${process.pid}.partial`;
   try {
-    writeFileSync(partial, bytes);
+    writeFileSync(partial, bytes, { mode });
     renameSync(partial, path);
   } catch (error) {
     rmSync(partial, { force: true });

@@ -25,7 +25,8 @@ import { stderrLog } from './stderr-log.js';
 import { openTerminal, type Terminal, watchWindow } from './terminal.js';
 import type { Verb } from './verb.js';
 
-const flags: FlagTable = {
+/** What `run` takes. */
+export const runFlags: FlagTable = {
   ...machineFlags,
   serial: {
     value: 'stdio|none|file:PATH',
@@ -60,53 +61,59 @@ const savedFlags = [
 export const run: Verb = {
   summary: 'run a machine until it powers off',
   usage: () =>
-    `usage: chassis run [flags]\n\n${describeFlags(flags)}\n` +
+    `usage: chassis run [flags]\n       chassis run debian [flags]\n\n${describeFlags(runFlags)}\n` +
     'Examples:\n' +
     '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
     '  chassis run --kernel vmlinuz --append root=/dev/vda1 --disk debian.qcow2,format=qcow2\n' +
     '  chassis run --firmware bios-256k.bin --debugcon seabios.log\n' +
     '  chassis run --load saved --trace exits,ints 2>trace.log\n\n' +
+    'chassis run debian --help shows what a whole Debian takes.\n' +
     'On a terminal: Ctrl-A x ends the machine, Ctrl-A h shows the keys.\n' +
     'Ends with 0 when the guest powered off, 64 for bad usage, 65 for a bad input file, 69 when the\n' +
     'engine is not there, 70 for a bug of ours, 75 when the guest crashed its machine.\n',
-  async run(argv) {
-    const args = parseArgs(argv, flags);
-    const saveTo = args.one('save-on-exit');
-    if (saveTo !== undefined) checkWritable('--save-on-exit', saveTo);
-    const ending = new Ending();
-    const behindConsole = args.one('console') ?? 'none';
-    const serialDefault = behindConsole === 'stdio' ? 'none' : 'stdio';
-    const serial = openChar('--serial', args.one('serial') ?? serialDefault, ending);
-    const console = openChar('--console', behindConsole, ending);
-    const disks: Disk[] = [];
-    let unwatch = () => {};
-    const restore = () => {
-      unwatch();
-      serial.restore();
-      console.restore();
-    };
-    try {
-      const machine = await openMachine(args, serial.char, console.char, disks);
-      ending.attach(machine);
-      unwatch = watchWindow((columns, rows) => {
-        for (const type of machine.virtio) {
-          if (type instanceof VirtioConsole) type.resize(columns, rows);
-        }
-      });
-      const outcome = await machine.run();
-      if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
-      machine.close();
-      restore();
-      return statusOf(outcome, ending);
-    } finally {
-      serial.char.close();
-      console.char.close();
-      restore();
-      ending.detach();
-      await closeDisks(disks);
-    }
-  },
+  run: async (argv) => (await runMachine(argv)).status,
 };
+
+/** Runs a machine to its end: how it ended, and the status that says so. */
+export async function runMachine(
+  argv: readonly string[],
+): Promise<{ outcome: Outcome; status: number }> {
+  const args = parseArgs(argv, runFlags);
+  const saveTo = args.one('save-on-exit');
+  if (saveTo !== undefined) checkWritable('--save-on-exit', saveTo);
+  const ending = new Ending();
+  const behindConsole = args.one('console') ?? 'none';
+  const serialDefault = behindConsole === 'stdio' ? 'none' : 'stdio';
+  const serial = openChar('--serial', args.one('serial') ?? serialDefault, ending);
+  const console = openChar('--console', behindConsole, ending);
+  const disks: Disk[] = [];
+  let unwatch = () => {};
+  const restore = () => {
+    unwatch();
+    serial.restore();
+    console.restore();
+  };
+  try {
+    const machine = await openMachine(args, serial.char, console.char, disks);
+    ending.attach(machine);
+    unwatch = watchWindow((columns, rows) => {
+      for (const type of machine.virtio) {
+        if (type instanceof VirtioConsole) type.resize(columns, rows);
+      }
+    });
+    const outcome = await machine.run();
+    if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
+    machine.close();
+    restore();
+    return { outcome, status: statusOf(outcome, ending) };
+  } finally {
+    serial.char.close();
+    console.char.close();
+    restore();
+    ending.detach();
+    await closeDisks(disks);
+  }
+}
 
 /** What a user or the host may end a run by: an escape key or a signal. */
 class Ending {

@@ -1,7 +1,9 @@
+import { runDebian } from './debian/run-debian.js';
 import { disasm } from './disasm.js';
 import { disk } from './disk/disk.js';
 import { doctor } from './doctor.js';
 import { exitStatus, usageError } from './exit-status.js';
+import { image } from './image/image.js';
 import { inspect } from './inspect.js';
 import { jitDump } from './jit-dump.js';
 import { run } from './run.js';
@@ -26,10 +28,18 @@ const help: Verb = {
   },
 };
 
+/** `run`, and what a word after it names. */
+const runs: Verb = {
+  summary: run.summary,
+  usage: (argv = []) => (argv[0] === 'debian' ? runDebian : run).usage(),
+  run: (argv) => (argv[0] === 'debian' ? runDebian.run(argv.slice(1)) : run.run(argv)),
+};
+
 export const verbs: Readonly<Record<string, Verb>> = {
-  run,
+  run: runs,
   inspect,
   disk,
+  image,
   doctor,
   disasm,
   'jit-dump': jitDump,
