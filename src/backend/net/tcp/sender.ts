@@ -1,0 +1,230 @@
+import { ByteQueue } from './byte-queue.js';
+import { Ranges } from './ranges.js';
+import { RoundTrip } from './round-trip.js';
+import { flag } from './segment.js';
+
+/** An hour's quarter, nearly: what is not acknowledged by then never will be. [RFC 9293 3.8.3] */
+const MAX_ATTEMPTS = 15;
+const MAX_SYN_ATTEMPTS = 6;
+/** Attempts that count when a guest answers, but has no room. [RFC 9293 3.8.6.1] */
+const MAX_PROBES = 6;
+/** Acknowledgments that repeat each other, from which on a loss is believed. [RFC 5681 3.2] */
+const LOSS_THRESHOLD = 3;
+/** A piece of the queue that is worth a segment of its own, because it need not be copied. */
+const WHOLE_BYTES = 16 << 10;
+
+/** Who makes segments of it. */
+export interface SegmentOutput {
+  readonly isBlocked: boolean;
+  /** Most data of a segment. */
+  readonly maxDataBytes: number;
+  /** Most data of each packet that a segment stands for. */
+  readonly packetBytes: number;
+  readonly nowMs: number;
+  /** False: the card is full; somebody will call {@link Sender.output} again. */
+  emit(flags: number, position: number, bytes: number): boolean;
+}
+
+/**
+ * The host's bytes on their way to the guest. Position 0 is our SYN's, data begin at 1, and FIN follows them;
+ * positions never wrap: only on the wire are they 32 bits. There is no congestion window: the link is the
+ * guest's own card, which says when it is full.
+ */
+export class Sender {
+  /** Not acknowledged yet, from `una` on. */
+  readonly queue = new ByteQueue();
+  /** Our initial sequence number. */
+  readonly initial: number;
+  /** The first position that is not acknowledged. */
+  una = 0;
+  /** The first position that was never sent. */
+  next = 0;
+  /** What the guest has room for behind `una`. */
+  window = 0;
+  largestWindow = 0;
+  /** The host sends no more. */
+  isClosed = false;
+  /** When `expire` is due. */
+  deadlineMs = Number.POSITIVE_INFINITY;
+  private endOfData = 1;
+  private attempts = 0;
+  private readonly roundTrip = new RoundTrip();
+  /** The acknowledgment of this position is waited for, since then. -1: of none. [RFC 6298 3] */
+  private timedPosition = -1;
+  private timedAtMs = 0;
+
+  // What is lost. Positions from `resend` to `lossEdge`, without those sacked, are sent again.
+  private readonly sacked = new Ranges();
+  private duplicates = 0;
+  private isRecovering = false;
+  private recoveryEnd = 0;
+  private resend = 0;
+  private lossEdge = 0;
+  /** One segment was sent again after a timeout: nothing more until it is acknowledged. */
+  private isWaiting = false;
+
+  constructor(
+    private readonly out: SegmentOutput,
+    initial: number,
+  ) {
+    this.initial = initial;
+  }
+
+  positionOf(sequence: number): number {
+    return this.next + ((sequence - this.initial - this.next) | 0);
+  }
+
+  /** Everything is acknowledged, FIN too. */
+  get isFinished(): boolean {
+    return this.una > this.endOfData;
+  }
+
+  get hasSentFin(): boolean {
+    return this.next > this.endOfData;
+  }
+
+  push(bytes: Uint8Array): void {
+    this.queue.push(bytes);
+    this.endOfData += bytes.length;
+  }
+
+  /** A position behind `una`, and not behind `next`. */
+  acknowledge(position: number): void {
+    const { out, una, endOfData } = this;
+    this.queue.drop(Math.max(0, Math.min(position, endOfData) - Math.max(una, 1)));
+    this.una = position;
+    this.sacked.dropBefore(position);
+    this.duplicates = 0;
+    this.attempts = 0;
+    this.isWaiting = false;
+    if (this.timedPosition >= 0 && position >= this.timedPosition) {
+      this.roundTrip.measured(out.nowMs - this.timedAtMs);
+      this.timedPosition = -1;
+    }
+    if (position >= this.recoveryEnd) this.isRecovering = false;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    if (position < this.next) this.startTimer();
+  }
+
+  /** The guest has what is between the positions. Nonsense is dropped. [RFC 2018] */
+  sack(start: number, end: number): void {
+    if (this.una < start && start < end && end <= this.next) this.sacked.add(start, end);
+  }
+
+  setWindow(bytes: number): void {
+    const isIdle = this.una === this.next;
+    if (isIdle && bytes > 0 && this.window === 0) {
+      this.attempts = 0;
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+    } else if (isIdle) this.attempts = Math.min(this.attempts, MAX_PROBES);
+    this.window = bytes;
+    this.largestWindow = Math.max(this.largestWindow, bytes);
+  }
+
+  /** After an acknowledgment: begins to send again what seems to be lost. [RFC 6675] [RFC 6582] */
+  considerLoss(isDuplicate: boolean): void {
+    const { sacked, una } = this;
+    if (isDuplicate) this.duplicates++;
+    if (!this.isRecovering) {
+      let sackedBytes = 0;
+      for (let i = 0; i < sacked.count; i++) sackedBytes += sacked.end(i) - sacked.start(i);
+      const enough = LOSS_THRESHOLD * this.out.packetBytes;
+      if (this.duplicates < LOSS_THRESHOLD && sackedBytes < enough) return;
+      if (una === this.next) return;
+      this.isRecovering = true;
+      this.recoveryEnd = this.next;
+      this.resend = una;
+      this.lossEdge = una;
+    }
+    const edge = sacked.count > 0 ? sacked.lastEnd : una + this.out.packetBytes;
+    this.lossEdge = Math.min(this.next, Math.max(this.lossEdge, edge));
+  }
+
+  /** Sends what may be sent. */
+  output(): void {
+    while (!this.isWaiting && !this.out.isBlocked && (this.sendLost() || this.sendNew(false)));
+    const { una, next, endOfData } = this;
+    const hasMore = next < endOfData || (next === endOfData && this.isClosed);
+    const isStuck = una === next && hasMore && !this.out.isBlocked;
+    if (isStuck && this.deadlineMs === Number.POSITIVE_INFINITY) this.startTimer();
+  }
+
+  private startTimer(): void {
+    this.deadlineMs = this.out.nowMs + this.roundTrip.afterMs(this.attempts);
+  }
+
+  private sendLost(): boolean {
+    const { sacked } = this;
+    if (!this.isRecovering) return false;
+    let position = Math.max(this.resend, this.una);
+    let piece = sacked.indexOf(position);
+    if (piece < sacked.count && sacked.start(piece) <= position) position = sacked.end(piece++);
+    if (position >= this.lossEdge) return false;
+    const end = piece < sacked.count ? Math.min(sacked.start(piece), this.lossEdge) : this.lossEdge;
+    const { endOfData, out } = this;
+    this.timedPosition = -1;
+    if (position === 0) return out.emit(flag.syn, 0, 0);
+    const bytes = Math.min(end - position, endOfData - position, out.maxDataBytes);
+    const hasFin = end > endOfData && position + bytes === endOfData;
+    const flags = flag.ack | flag.push | (hasFin ? flag.fin : 0);
+    if (!out.emit(flags, position, bytes)) return false;
+    this.resend = position + bytes + (hasFin ? 1 : 0);
+    return true;
+  }
+
+  /** Forced: even a few bytes, where the guest has room for no more. */
+  private sendNew(isForced: boolean): boolean {
+    const { out, next, una, window } = this;
+    if (next === 0) return this.sent(flag.syn, 0, 1);
+    const unsent = this.endOfData - next;
+    const room = una + window - next;
+    if (una === 0 || unsent < 0) return false;
+    let bytes = Math.min(unsent, room, out.maxDataBytes);
+    if (bytes > WHOLE_BYTES) {
+      const together = this.queue.together(next - una);
+      if (together >= WHOLE_BYTES) bytes = Math.min(bytes, together);
+    }
+    const isLast = bytes === unsent;
+    const hasFin = isLast && this.isClosed && room > bytes;
+    if (bytes <= 0 && !hasFin) return false;
+    // Little is sent only if it is all, or half of what the guest ever had room for. [RFC 9293 3.8.6.2.1]
+    const isSilly = bytes < out.packetBytes && bytes < this.largestWindow / 2;
+    if (isSilly && !isLast && !isForced) return false;
+    const flags = flag.ack | (isLast ? flag.push : 0) | (hasFin ? flag.fin : 0);
+    return this.sent(flags, bytes, bytes + (hasFin ? 1 : 0));
+  }
+
+  private sent(flags: number, bytes: number, length: number): boolean {
+    const { out, next } = this;
+    if (!out.emit(flags, next, bytes)) return false;
+    this.next = next + length;
+    if (this.deadlineMs === Number.POSITIVE_INFINITY) this.startTimer();
+    if (this.timedPosition < 0) {
+      this.timedPosition = this.next;
+      this.timedAtMs = out.nowMs;
+    }
+    return true;
+  }
+
+  /** No acknowledgment came in time. False: it never will. [RFC 6298 5.4] */
+  expire(): boolean {
+    const { una, next, out } = this;
+    if (!out.isBlocked) this.attempts++;
+    if (this.attempts > (una === 0 ? MAX_SYN_ATTEMPTS : MAX_ATTEMPTS)) return false;
+    this.startTimer();
+    if (una === next) {
+      // What lies before the window is answered by whoever is there.
+      if (!this.sendNew(true) && una > 0) out.emit(flag.ack, una - 1, 0);
+      return true;
+    }
+    // Who has sacked something may forget it. [RFC 2018 8]
+    this.sacked.clear();
+    this.isRecovering = true;
+    this.recoveryEnd = next;
+    this.resend = una;
+    this.lossEdge = next;
+    this.sendLost();
+    this.isWaiting = true;
+    return true;
+  }
+}
