@@ -10,6 +10,7 @@ import { type FlagTable, type ParsedArgs, parseNumber, parseSize, parseWord } fr
 import { diskDevice } from './disk-flags.js';
 import { usageError } from './exit-status.js';
 import { readInput } from './host-files.js';
+import { netDevice } from './net-flags.js';
 
 /** The flags that say what a machine is: those of `run` and `inspect` alike. */
 export const machineFlags: FlagTable = {
@@ -39,6 +40,11 @@ export const machineFlags: FlagTable = {
     value: 'FILE,format=raw|qcow2[,...]',
     repeatable: true,
     help: 'a disk; also serial=, queues=, block= and readonly=on',
+  },
+  net: {
+    value: 'none|user|switch|tap[,...]',
+    repeatable: true,
+    help: 'a network card: behind a NAT that needs no rights (user; also forward=tcp:HOST:PORT:PORT, restrict=on, pcap=FILE), name=NAME of a switch of machines here, or name= of a TAP',
   },
   console: { value: 'stdio|none|file:PATH', help: 'a virtio console, hvc0, and what is behind it' },
   port: {
@@ -93,6 +99,7 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ...(append === undefined ? {} : { append }),
     devices: [
       ...args.all('disk').map(diskDevice),
+      ...args.all('net').flatMap((text) => netDevice(text) ?? []),
       ...consoleDevice(args),
       ...['balloon', 'rng']
         .filter((flag) => args.has(flag))

@@ -1,4 +1,5 @@
 import { DiskError } from '../backend/disk/disk.js';
+import { NetError } from '../backend/net/net-host.js';
 import { EngineError } from '../engine/engine.js';
 import { LoadError } from '../firmware/load-error.js';
 import { MachineError } from '../machine/machine-error.js';
@@ -23,6 +24,9 @@ export function reportError(error: unknown): number {
 function knownStatus(error: unknown): number | undefined {
   if (error instanceof CliError) return error.status;
   if (error instanceof DiskError) {
+    return error.code === 'usage' ? exitStatus.usage : exitStatus.badInput;
+  }
+  if (error instanceof NetError) {
     return error.code === 'usage' ? exitStatus.usage : exitStatus.badInput;
   }
   if (error instanceof LoadError) return exitStatus.badInput;

@@ -1,5 +1,6 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
+import type { NetBackend } from '../backend/net/guest-port.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
@@ -21,6 +22,7 @@ import {
   softOptions,
   traceWords,
 } from './machine-flags.js';
+import { closeNets, openNets } from './net-flags.js';
 import { stderrLog } from './stderr-log.js';
 import { openTerminal, type Terminal, watchWindow } from './terminal.js';
 import type { Verb } from './verb.js';
@@ -53,6 +55,7 @@ const savedFlags = [
   'append',
   'firmware',
   'disk',
+  'net',
   'rng',
   'balloon',
   'device',
@@ -65,6 +68,7 @@ export const run: Verb = {
     'Examples:\n' +
     '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
     '  chassis run --kernel vmlinuz --append root=/dev/vda1 --disk debian.qcow2,format=qcow2\n' +
+    '  chassis run ... --net user,forward=tcp:127.0.0.1:2222:22,pcap=traffic.pcap\n' +
     '  chassis run --firmware bios-256k.bin --debugcon seabios.log\n' +
     '  chassis run --load saved --trace exits,ints 2>trace.log\n\n' +
     'chassis run debian --help shows what a whole Debian takes.\n' +
@@ -87,6 +91,7 @@ export async function runMachine(
   const serial = openChar('--serial', args.one('serial') ?? serialDefault, ending);
   const console = openChar('--console', behindConsole, ending);
   const disks: Disk[] = [];
+  const nets: NetBackend[] = [];
   let unwatch = () => {};
   const restore = () => {
     unwatch();
@@ -94,7 +99,7 @@ export async function runMachine(
     console.restore();
   };
   try {
-    const machine = await openMachine(args, serial.char, console.char, disks);
+    const machine = await openMachine(args, serial.char, console.char, disks, nets);
     ending.attach(machine);
     unwatch = watchWindow((columns, rows) => {
       for (const type of machine.virtio) {
@@ -111,6 +116,7 @@ export async function runMachine(
     console.char.close();
     restore();
     ending.detach();
+    closeNets(nets);
     await closeDisks(disks);
   }
 }
@@ -155,12 +161,13 @@ function openChar(flag: string, wanted: string, ending: Ending): Terminal {
   throw usageError(`${flag}: found "${wanted}", wanted stdio, none or file:PATH`);
 }
 
-/** `disks` gets what was opened, to be closed by the caller. */
+/** `disks` and `nets` get what was opened, to be closed by the caller. */
 async function openMachine(
   args: ParsedArgs,
   serial: CharBackend,
   console: CharBackend,
   disks: Disk[],
+  nets: NetBackend[],
 ): Promise<Machine> {
   const debugcon = args.one('debugcon');
   const tracing = args.has('trace');
@@ -181,6 +188,7 @@ async function openMachine(
     log: stderrLog(tracing),
     serial: [serial],
     disks,
+    nets,
     ports: [console, ...consolePorts(args).map(({ path }) => openOutput('--port', path))],
     releaseMemory: memoryRelease(),
     ...(debugcon === undefined ? {} : { debugcon: openOutput('--debugcon', debugcon) }),
@@ -190,6 +198,7 @@ async function openMachine(
   if (saved === undefined) {
     const config = machineConfig(args);
     disks.push(...(await openDisks(config.devices)));
+    nets.push(...(await openNets(config.devices)));
     return createMachine(config, host);
   }
   const clash = savedFlags.find((flag) => args.has(flag));
@@ -198,6 +207,7 @@ async function openMachine(
   }
   const snapshot = new Snapshot(readInput('--load', saved));
   disks.push(...(await openDisks(snapshot.config.devices)));
+  nets.push(...(await openNets(snapshot.config.devices)));
   return loadMachine(snapshot, host, traceWords(args));
 }
 
