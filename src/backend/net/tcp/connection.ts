@@ -204,6 +204,8 @@ export class Connection implements HostStreamEvents, SegmentOutput {
       if (isOld && this.activeMs - this.lastStampMs < TIMESTAMP_LIFE_MS) return this.challenge();
     }
     const isExact = position === receiver.next;
+    // Nothing is left to be reset; the host may still be reading. [RFC 1337]
+    if (isReset && receiver.isFinished && this.sender.isFinished) return false;
     if (isReset && isExact) this.dispose();
     else if (isReset && !receiver.isAcceptable(position, segment.length)) return false;
     else if (isReset || segment.has(flag.syn)) return this.challenge();

@@ -114,6 +114,11 @@ export class TcpNat implements TcpMachine, ConnectionHost {
     this.isClosed = true;
   }
 
+  /** How many there are, those that wait for their end too. */
+  get connections(): number {
+    return this.table.all.size;
+  }
+
   // What connections ask for.
 
   get isBlocked(): boolean {
