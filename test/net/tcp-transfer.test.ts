@@ -137,7 +137,7 @@ function transfer(start: number, link: Link, change: (pair: Pair) => void = () =
   nearStream.events.close();
   farStream.events.close();
   time.run(time.nowMs + 600_000);
-  assert.deepEqual([near.nat.connections, far.nat.connections], [0, 0], name);
+  assert.deepEqual([near.nat.table.all.size, far.nat.table.all.size], [0, 0], name);
   return pair;
 }
 

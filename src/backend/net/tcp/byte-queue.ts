@@ -17,26 +17,25 @@ export class ByteQueue {
 
   push(bytes: Uint8Array): void {
     const { chunks } = this;
+    const last = chunks[chunks.length - 1];
+    const isSmall = bytes.length < SMALL_BYTES;
     this.length += bytes.length;
-    if (bytes.length < SMALL_BYTES && chunks.length > 0) {
-      const last = chunks[chunks.length - 1]!;
-      if (this.free >= bytes.length) {
-        last.set(bytes, last.length - this.free);
-        this.free -= bytes.length;
-        return;
-      }
-      if (this.free > 0 || last.length < SMALL_BYTES) {
-        this.trim();
-        const gathered = new Uint8Array(LEAD_BYTES + GATHER_BYTES).subarray(LEAD_BYTES);
-        gathered.set(bytes);
-        chunks.push(gathered);
-        this.free = GATHER_BYTES - bytes.length;
-        return;
-      }
+    if (isSmall && last !== undefined && this.free >= bytes.length) {
+      last.set(bytes, last.length - this.free);
+      this.free -= bytes.length;
+      return;
     }
+    const gathers = isSmall && last !== undefined && (this.free > 0 || last.length < SMALL_BYTES);
     this.trim();
-    const isWasteful = bytes.buffer.byteLength > 2 * bytes.length + 256;
-    if (bytes.length > 0) chunks.push(isWasteful ? bytes.slice() : bytes);
+    if (gathers) {
+      const gathered = new Uint8Array(LEAD_BYTES + GATHER_BYTES).subarray(LEAD_BYTES);
+      gathered.set(bytes);
+      chunks.push(gathered);
+      this.free = GATHER_BYTES - bytes.length;
+    } else if (bytes.length > 0) {
+      const isWasteful = bytes.buffer.byteLength > 2 * bytes.length + 256;
+      chunks.push(isWasteful ? bytes.slice() : bytes);
+    }
   }
 
   /** The last chunk takes no more. */
@@ -69,39 +68,38 @@ export class ByteQueue {
     }
   }
 
+  /** The chunk that has the byte at `offset`, which is there. */
+  private locate(offset: number): { index: number; at: number } {
+    let index = 0;
+    let at = offset;
+    while (at >= this.chunks[index]!.length) at -= this.chunks[index++]!.length;
+    return { index, at };
+  }
+
+  /** How many bytes from `offset` on stand together. */
+  together(offset: number): number {
+    const { index, at } = this.locate(offset);
+    return this.chunks[index]!.length - at;
+  }
+
   /**
    * `count` bytes from `offset` on where they are, with `lead` bytes before them that are free: those of
    * a chunk's beginning only. Undefined: they must be copied.
    */
   inPlace(offset: number, count: number, lead: number): Uint8Array | undefined {
-    const { chunks } = this;
-    let i = 0;
-    while (offset > 0 && i < chunks.length) offset -= chunks[i++]!.length;
-    const chunk = chunks[i];
-    if (offset !== 0 || chunk === undefined) return undefined;
-    if (chunk.byteOffset < lead || chunk.length < count) return undefined;
+    const { index, at } = this.locate(offset);
+    const chunk = this.chunks[index]!;
+    if (at !== 0 || chunk.byteOffset < lead || chunk.length < count) return undefined;
     return new Uint8Array(chunk.buffer, chunk.byteOffset - lead, lead + count);
   }
 
-  /** How many bytes from `offset` on stand together. */
-  together(offset: number): number {
-    const { chunks } = this;
-    let i = 0;
-    while (i < chunks.length && offset >= chunks[i]!.length) offset -= chunks[i++]!.length;
-    return i < chunks.length ? chunks[i]!.length - offset : 0;
-  }
-
   /** Copies `count` bytes from `offset` on; all of them are there. */
-  copy(offset: number, count: number, target: Uint8Array, at: number): void {
-    const { chunks } = this;
-    let i = 0;
-    while (offset >= chunks[i]!.length) offset -= chunks[i++]!.length;
-    while (count > 0) {
-      const piece = chunks[i++]!.subarray(offset, offset + count);
-      target.set(piece, at);
-      at += piece.length;
-      count -= piece.length;
-      offset = 0;
+  copy(offset: number, count: number, target: Uint8Array, to: number): void {
+    let { index, at } = this.locate(offset);
+    for (let done = 0; done < count; at = 0) {
+      const piece = this.chunks[index++]!.subarray(at, at + count - done);
+      target.set(piece, to + done);
+      done += piece.length;
     }
   }
 }

@@ -23,6 +23,11 @@ export class Ranges {
     return this.edges[this.edges.length - 1] ?? 0;
   }
 
+  /** Of all pieces together. */
+  get length(): number {
+    return this.edges.reduce((sum, edge, i) => sum + (i % 2 === 0 ? -edge : edge), 0);
+  }
+
   /** The piece that has the position, or the first one after it. */
   indexOf(position: number): number {
     let i = 0;

@@ -3,8 +3,6 @@ import { Ranges } from './ranges.js';
 /** What came before its time. It is kept in a ring as large as the window, by its position. */
 export class Reassembly {
   readonly pieces = new Ranges();
-  /** Where the newest segment went: the first block of a SACK tells of it. [RFC 2018 4] */
-  newest = 0;
   private ring: Uint8Array | undefined;
 
   /** What does not fit in `windowBytes` behind `next` is not kept. */
@@ -13,7 +11,6 @@ export class Reassembly {
     const { ring } = this;
     if (position + bytes.length - next > ring.length) return;
     if (!this.pieces.add(position, position + bytes.length)) return;
-    this.newest = position;
     const at = position % ring.length;
     const first = bytes.subarray(0, ring.length - at);
     ring.set(first, at);

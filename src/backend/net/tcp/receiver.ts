@@ -1,5 +1,6 @@
 import { ByteQueue } from './byte-queue.js';
 import { Reassembly } from './reassembly.js';
+import type { TcpNat } from './tcp-nat.js';
 
 /**
  * The guest's bytes on their way to the host. Positions count from the guest's SYN, which has position 0,
@@ -20,7 +21,7 @@ export class Receiver {
   /** FIN's position, once it is known. */
   private finAt = Number.POSITIVE_INFINITY;
 
-  constructor(private readonly limitBytes: () => number) {}
+  constructor(private readonly nat: TcpNat) {}
 
   positionOf(sequence: number): number {
     return this.next + ((sequence - this.initial - this.next) | 0);
@@ -63,12 +64,12 @@ export class Receiver {
 
   /** How far the guest may be allowed to go now. */
   private get allowed(): number {
-    return this.next + Math.max(0, this.limitBytes() - this.queue.length);
+    return this.next + Math.max(0, this.nat.limitBytes - this.queue.length);
   }
 
   /** The guest should hear that it may send more. */
   get hasOpened(): boolean {
-    return !this.isFinished && this.allowed - this.edge >= this.limitBytes() / 4;
+    return !this.isFinished && this.allowed - this.edge >= this.nat.limitBytes / 4;
   }
 
   /**
@@ -76,7 +77,7 @@ export class Receiver {
    */
   window(shift: number, maxSegment: number): number {
     const { allowed } = this;
-    if (allowed - this.edge >= Math.min(maxSegment, this.limitBytes() / 2)) this.edge = allowed;
+    if (allowed - this.edge >= Math.min(maxSegment, this.nat.limitBytes / 2)) this.edge = allowed;
     return Math.min(0xffff, (this.edge - this.next) >>> shift);
   }
 }

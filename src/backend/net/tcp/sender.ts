@@ -1,4 +1,5 @@
 import { ByteQueue } from './byte-queue.js';
+import type { Connection } from './connection.js';
 import { Ranges } from './ranges.js';
 import { RoundTrip } from './round-trip.js';
 import { flag } from './segment.js';
@@ -13,18 +14,6 @@ const LOSS_THRESHOLD = 3;
 /** A piece of the queue that is worth a segment of its own, because it need not be copied. */
 const WHOLE_BYTES = 16 << 10;
 
-/** Who makes segments of it. */
-export interface SegmentOutput {
-  readonly isBlocked: boolean;
-  /** Most data of a segment. */
-  readonly maxDataBytes: number;
-  /** Most data of each packet that a segment stands for. */
-  readonly packetBytes: number;
-  readonly nowMs: number;
-  /** False: the card is full; somebody will call {@link Sender.output} again. */
-  emit(flags: number, position: number, bytes: number): boolean;
-}
-
 /**
  * The host's bytes on their way to the guest. Position 0 is our SYN's, data begin at 1, and FIN follows them;
  * positions never wrap: only on the wire are they 32 bits. There is no congestion window: the link is the
@@ -33,8 +22,6 @@ export interface SegmentOutput {
 export class Sender {
   /** Not acknowledged yet, from `una` on. */
   readonly queue = new ByteQueue();
-  /** Our initial sequence number. */
-  readonly initial: number;
   /** The first position that is not acknowledged. */
   una = 0;
   /** The first position that was never sent. */
@@ -64,11 +51,10 @@ export class Sender {
   private isWaiting = false;
 
   constructor(
-    private readonly out: SegmentOutput,
-    initial: number,
-  ) {
-    this.initial = initial;
-  }
+    private readonly out: Connection,
+    /** Our initial sequence number. */
+    readonly initial: number,
+  ) {}
 
   positionOf(sequence: number): number {
     return this.next + ((sequence - this.initial - this.next) | 0);
@@ -123,29 +109,30 @@ export class Sender {
 
   /** After an acknowledgment: begins to send again what seems to be lost. [RFC 6675] [RFC 6582] */
   considerLoss(isDuplicate: boolean): void {
-    const { sacked, una } = this;
+    const { sacked, una, next, out } = this;
     if (isDuplicate) this.duplicates++;
     if (!this.isRecovering) {
-      let sackedBytes = 0;
-      for (let i = 0; i < sacked.count; i++) sackedBytes += sacked.end(i) - sacked.start(i);
-      const enough = LOSS_THRESHOLD * this.out.packetBytes;
-      if (this.duplicates < LOSS_THRESHOLD && sackedBytes < enough) return;
-      if (una === this.next) return;
-      this.isRecovering = true;
-      this.recoveryEnd = this.next;
-      this.resend = una;
-      this.lossEdge = una;
+      const isEnough = sacked.length >= LOSS_THRESHOLD * out.packetBytes;
+      if ((this.duplicates < LOSS_THRESHOLD && !isEnough) || una === next) return;
+      this.recover(una);
     }
-    const edge = sacked.count > 0 ? sacked.lastEnd : una + this.out.packetBytes;
-    this.lossEdge = Math.min(this.next, Math.max(this.lossEdge, edge));
+    const edge = sacked.count > 0 ? sacked.lastEnd : una + out.packetBytes;
+    this.lossEdge = Math.min(next, Math.max(this.lossEdge, edge));
+  }
+
+  private recover(lossEdge: number): void {
+    this.isRecovering = true;
+    this.recoveryEnd = this.next;
+    this.resend = this.una;
+    this.lossEdge = lossEdge;
   }
 
   /** Sends what may be sent. */
   output(): void {
-    while (!this.isWaiting && !this.out.isBlocked && (this.sendLost() || this.sendNew(false)));
+    while (!this.isWaiting && !this.out.nat.isBlocked && (this.sendLost() || this.sendNew(false)));
     const { una, next, endOfData } = this;
     const hasMore = next < endOfData || (next === endOfData && this.isClosed);
-    const isStuck = una === next && hasMore && !this.out.isBlocked;
+    const isStuck = una === next && hasMore && !this.out.nat.isBlocked;
     if (isStuck && this.deadlineMs === Number.POSITIVE_INFINITY) this.startTimer();
   }
 
@@ -209,7 +196,7 @@ export class Sender {
   /** No acknowledgment came in time. False: it never will. [RFC 6298 5.4] */
   expire(): boolean {
     const { una, next, out } = this;
-    if (!out.isBlocked) this.attempts++;
+    if (!out.nat.isBlocked) this.attempts++;
     if (this.attempts > (una === 0 ? MAX_SYN_ATTEMPTS : MAX_ATTEMPTS)) return false;
     this.startTimer();
     if (una === next) {
@@ -219,10 +206,7 @@ export class Sender {
     }
     // Who has sacked something may forget it. [RFC 2018 8]
     this.sacked.clear();
-    this.isRecovering = true;
-    this.recoveryEnd = next;
-    this.resend = una;
-    this.lossEdge = next;
+    this.recover(next);
     this.sendLost();
     this.isWaiting = true;
     return true;

@@ -1,6 +1,7 @@
-import { Connection, type ConnectionHost } from './connection.js';
-import { ConnectionTable } from './connection-table.js';
-import { flag, HEADER_BYTES, MAX_HEADER_BYTES, put16, put32, Segment } from './segment.js';
+import { put32 } from '../checksum.js';
+import { Connection } from './connection.js';
+import { ConnectionTable, portsOf } from './connection-table.js';
+import { flag, HEADER_BYTES, MAX_HEADER_BYTES, Segment } from './segment.js';
 import {
   type Endpoint,
   HEADROOM,
@@ -22,35 +23,27 @@ const DYNAMIC_PORTS = 65_536 - DYNAMIC_PORT;
 /** Least time between two looks at all deadlines. */
 const SLACK_MS = 10;
 
-/** A frame that the card had no room for. */
-interface Parked {
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array;
-  readonly frame: Uint8Array;
-  readonly gsoBytes: number;
-}
-
 /** The far end of all TCP connections of a guest, each joined to a stream of the host. */
-export class TcpNat implements TcpMachine, ConnectionHost {
+export class TcpNat implements TcpMachine {
+  /** Where segments are made that are not sent in place. */
   readonly scratch = new Uint8Array(HEADROOM + MAX_HEADER_BYTES + 0x1_0000);
   private readonly incoming = new Segment();
-  private readonly table: ConnectionTable;
+  readonly table = new ConnectionTable();
   private due: Connection[] = [];
   private readonly waiting = new Set<Connection>();
-  private parked: Parked | undefined;
+  /** Sends what the card had no room for. */
+  private parked: (() => boolean) | undefined;
   private timerAtMs = Number.POSITIVE_INFINITY;
   private cancelTimer = () => {};
   private isClosed = false;
 
-  constructor(readonly env: TcpEnvironment) {
-    this.table = new ConnectionTable(env.randomU32());
-  }
+  constructor(readonly env: TcpEnvironment) {}
 
   segment({ source, destination, payload }: IpPacket): void {
     const { incoming: segment, table } = this;
     if (this.isClosed || !segment.decode(payload)) return;
     const { sourcePort, destinationPort } = segment;
-    const found = table.find(source, sourcePort, destination, destinationPort);
+    const found = table.find(source, destination, portsOf(sourcePort, destinationPort));
     const opening = flag.syn | flag.ack | flag.rst | flag.fin;
     const isOpening = (segment.flags & opening) === flag.syn;
     if (found !== undefined && !(isOpening && found.isReplacedBy(segment))) {
@@ -58,25 +51,23 @@ export class TcpNat implements TcpMachine, ConnectionHost {
       return;
     }
     if (found !== undefined) this.remove(found);
-    const open =
-      isOpening && destinationPort !== 0
-        ? this.env.connect(destination, destinationPort)
-        : undefined;
+    const isSensible = isOpening && destinationPort !== 0;
+    const open = isSensible ? this.env.connect(destination, destinationPort) : undefined;
     if (open === undefined) {
       this.reset(source, destination, segment);
       return;
     }
     const guest = { address: source.slice(), port: sourcePort };
     const connection = this.add(guest, { address: destination.slice(), port: destinationPort });
-    connection.fromGuest(segment, open(connection));
+    connection.begin(open(connection), segment);
   }
 
   accept(open: OpenStream, guest: Endpoint, from: Endpoint): void {
     let { port } = from;
-    while (this.table.find(guest.address, guest.port, from.address, port) !== undefined)
-      port = DYNAMIC_PORT + (this.env.randomU32() % DYNAMIC_PORTS);
+    const isTaken = () => this.table.find(guest.address, from.address, portsOf(guest.port, port));
+    while (isTaken() !== undefined) port = DYNAMIC_PORT + (this.env.randomU32() % DYNAMIC_PORTS);
     const connection = this.add(guest, { address: from.address, port });
-    connection.fromHost(open(connection));
+    connection.begin(open(connection));
   }
 
   /** The connection that was idle for longest makes room for one too many. */
@@ -95,15 +86,11 @@ export class TcpNat implements TcpMachine, ConnectionHost {
   }
 
   resume(): void {
-    const { parked, waiting } = this;
-    if (parked !== undefined) {
-      const { source, destination, frame, gsoBytes } = parked;
-      if (!this.env.send(source, destination, frame, gsoBytes)) return;
-      this.parked = undefined;
-    }
-    for (const connection of waiting) {
+    if (this.parked?.() === false) return;
+    this.parked = undefined;
+    for (const connection of this.waiting) {
       if (this.isBlocked) return;
-      waiting.delete(connection);
+      this.waiting.delete(connection);
       connection.poll();
     }
   }
@@ -114,35 +101,25 @@ export class TcpNat implements TcpMachine, ConnectionHost {
     this.isClosed = true;
   }
 
-  /** How many there are, those that wait for their end too. */
-  get connections(): number {
-    return this.table.all.size;
-  }
-
   // What connections ask for.
 
+  /** The card is full. */
   get isBlocked(): boolean {
     return this.parked !== undefined;
   }
 
+  /** Most bytes that a connection may hold in each direction. */
   get limitBytes(): number {
     return Math.min(CONNECTION_BYTES, Math.floor(SHARED_BYTES / this.table.all.size));
   }
 
-  send({ peer, guest }: Connection, frame: Uint8Array, gsoBytes: number): void {
-    this.sendFrame(peer.address, guest.address, frame, gsoBytes);
-  }
-
-  private sendFrame(
-    source: Uint8Array,
-    destination: Uint8Array,
-    frame: Uint8Array,
-    gsoBytes: number,
-  ): void {
+  /** The card has room. */
+  send(source: Uint8Array, destination: Uint8Array, frame: Uint8Array, gsoBytes: number): void {
     if (!this.env.send(source, destination, frame, gsoBytes))
-      this.parked = { source, destination, frame, gsoBytes };
+      this.parked = () => this.env.send(source, destination, frame, gsoBytes);
   }
 
+  /** `poll` is to be called at the turn's end. */
   pollSoon(connection: Connection): void {
     if (connection.isDue) return;
     connection.isDue = true;
@@ -158,6 +135,7 @@ export class TcpNat implements TcpMachine, ConnectionHost {
     }
   }
 
+  /** `poll` is to be called when the card has room. */
   pollLater(connection: Connection): void {
     this.waiting.add(connection);
   }
@@ -167,24 +145,20 @@ export class TcpNat implements TcpMachine, ConnectionHost {
     this.waiting.delete(connection);
   }
 
-  refuse({ guest, peer }: Connection, segment: Segment): void {
-    this.reset(guest.address, peer.address, segment);
-  }
-
-  /** [RFC 9293 3.10.7.1] */
-  private reset(guest: Uint8Array, peer: Uint8Array, segment: Segment): void {
+  /** Answers a segment that belongs to no connection, or not to its own. [RFC 9293 3.10.7.1] */
+  reset(guest: Uint8Array, peer: Uint8Array, segment: Segment): void {
     if (segment.has(flag.rst) || this.isBlocked) return;
     const frame = this.scratch.subarray(0, HEADROOM + HEADER_BYTES).fill(0, HEADROOM);
     const hasAck = segment.has(flag.ack);
-    put16(frame, HEADROOM, segment.destinationPort);
-    put16(frame, HEADROOM + 2, segment.sourcePort);
+    put32(frame, HEADROOM, (segment.destinationPort << 16) | segment.sourcePort);
     put32(frame, HEADROOM + 4, hasAck ? segment.acknowledgment : 0);
     put32(frame, HEADROOM + 8, hasAck ? 0 : segment.sequence + segment.length);
     frame[HEADROOM + 12] = HEADER_BYTES << 2;
     frame[HEADROOM + 13] = hasAck ? flag.rst : flag.rst | flag.ack;
-    this.sendFrame(peer.slice(), guest.slice(), frame, 0);
+    this.send(peer.slice(), guest.slice(), frame, 0);
   }
 
+  /** The connection's deadline may be nearer. */
   arm({ deadlineMs }: Connection): void {
     if (deadlineMs >= this.timerAtMs || this.isClosed) return;
     this.cancelTimer();
