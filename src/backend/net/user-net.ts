@@ -128,6 +128,7 @@ export class UserNet implements NetBackend {
   /** A frame may stand for several datagrams. */
   private datagram(packet: Packet, { gsoType: kind, gsoBytes }: PacketHeader): void {
     const { payload, destination } = packet;
+    if (get16(payload, 0) === 0 || get16(payload, 2) === 0) return;
     const end = kind === gsoType.none ? get16(payload, 4) : payload.length;
     if (end < UDP_BYTES || end > payload.length) return;
     const step = kind === gsoType.none ? payload.length : gsoBytes;
@@ -173,6 +174,7 @@ export class UserNet implements NetBackend {
       connect: (address, port) => {
         const isDns = port === DNS_PORT && this.isDns(address) && !plan.isRestricted;
         const mapped = this.target(address);
+        if (port === 0) return undefined;
         const to = isDns ? host.resolvers()[0] : mapped && { address: mapped, port };
         return to && host.stream(to);
       },

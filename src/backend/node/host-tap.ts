@@ -55,6 +55,8 @@ class TapNet implements NetBackend {
   private readonly port = new GuestPort();
   private readonly words = new Int32Array(new SharedArrayBuffer(12));
   private readonly reader: Worker;
+  /** The number is somebody else's once the interface is gone or let go of. */
+  private isOpen = true;
 
   constructor(private readonly fd: number) {
     const workerData: TapStart = { fd, words: this.words };
@@ -64,7 +66,10 @@ class TapNet implements NetBackend {
       Atomics.notify(this.words, tapWord.taken);
       this.port.post(bytes.subarray(HEADER_BYTES), decodeHeader(bytes));
     });
-    this.reader.on('exit', () => closeSync(fd));
+    this.reader.on('exit', () => {
+      this.isOpen = false;
+      closeSync(fd);
+    });
     this.reader.unref();
   }
 
@@ -78,6 +83,7 @@ class TapNet implements NetBackend {
 
   /** What the host does not take, such as while the interface is down, is lost. */
   send(frame: Uint8Array, header: PacketHeader): void {
+    if (!this.isOpen) return;
     try {
       writevSync(this.fd, [encodeHeader(header, 0, HEADER_BYTES), frame]);
     } catch {}
