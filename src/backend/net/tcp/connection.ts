@@ -30,7 +30,7 @@ const TIME_WAIT_MS = 2_000;
 const IDLE_MS = 124 * 60_000;
 const OPENING_MS = 4 * 60_000;
 /** Errors of the host which a guest would have heard of by ICMP in its own network. */
-const unreachable = /^(E(NET)(UNREACH|DOWN)|EHOST(UNREACH|DOWN)|ETIMEDOUT)$/;
+const unreachable = /^E(?:(NET)(?:UNREACH|DOWN)|HOST(?:UNREACH|DOWN)|TIMEDOUT)$/;
 
 /**
  * Where a connection is. `connecting`: the guest's SYN has no answer before the host is connected. From
