@@ -130,6 +130,8 @@ export interface Region {
   readonly entry: RegionNode;
   readonly pages: readonly RegionPage[];
   readonly instructions: number;
+  /** Where the blocks of its own function begin. */
+  readonly leaders: readonly number[];
 }
 
 /** Signed distance of a relative branch from its own end. */
@@ -354,5 +356,6 @@ export function discover(decoder: Decoder, code: CodeView, offset: number): Regi
   const entry = top.nodes.get(offset);
   if (!entry) return null;
   const pages = [...discovery.pages.values()].filter((page) => page !== null);
-  return { entry, pages, instructions: discovery.instructions };
+  const leaders = [...top.nodes.values()].map(({ at, page }) => page.place + (at & (PAGE - 1)));
+  return { entry, pages, instructions: discovery.instructions, leaders };
 }

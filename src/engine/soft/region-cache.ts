@@ -96,6 +96,7 @@ export class RegionCache {
   private pending: Pending[] = [];
   private pendingInstructions = 0;
   private readonly waiting = new Set<number>();
+  private readonly covered = new Set<number>();
   private readonly rewrites = new Map<number, { times: number; sinceNs: number }>();
   private readonly memory: DataView;
   private readonly batchInstructions: number;
@@ -125,6 +126,8 @@ export class RegionCache {
     if (!(key & layout.KEY_CODE) || this.checker?.busy) return;
     const id = idOf(place, key);
     if (this.waiting.has(id)) return;
+    // Part of what waits: most often it will not be entered here any more. If it is, it comes again.
+    if (this.covered.has(id)) return;
     const known = this.known.get(id);
     const generation = generationOf(this.memory, place);
     if (known?.generation === generation) {
@@ -139,6 +142,7 @@ export class RegionCache {
     this.pending.push({ place, key, generation, region });
     this.pendingInstructions += region.instructions;
     this.waiting.add(id);
+    for (const at of region.leaders) this.covered.add(idOf(at, key));
     if (
       this.pendingInstructions > this.batchInstructions ||
       this.pending.length === BATCH_REGIONS ||
@@ -174,6 +178,7 @@ export class RegionCache {
     this.pending = [];
     this.pendingInstructions = 0;
     this.waiting.clear();
+    this.covered.clear();
     const stamp = this.freeStamps.pop() ?? this.nextStamp++;
     if (stamp >= layout.JIT_STAMPS_MAX) return;
     const target = {
