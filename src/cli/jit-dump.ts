@@ -123,7 +123,8 @@ function dumpOf(code: GuestCode, linear: bigint) {
   };
   if (placeOfPage(0) === 0) throw bad('no memory is there');
   const view = {
-    ...{ bytes, mode, placeOfPage },
+    ...{ mode, placeOfPage },
+    bytesOfPage: (place: number) => bytes.subarray(place, place + PAGE),
     generation: () => 0,
     wasRun: () => true,
     followed: () => null,

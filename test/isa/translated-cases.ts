@@ -49,7 +49,7 @@ export function translateCases(
 function regionOf(cpu: RawCpu, place: number, { bytes, offset, key }: CaseCode): Region | null {
   cpu.bytes.set(bytes, place + offset);
   const view: CodeView = {
-    bytes: cpu.bytes,
+    bytesOfPage: (at) => cpu.bytes.subarray(at, at + 4096),
     mode: (key & 3) as CodeMode,
     placeOfPage: (delta) => (delta === 0 ? place : 0),
     generation: () => 0,

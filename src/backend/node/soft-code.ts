@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
+import type { SoftCode } from '../../engine/soft/soft-code.js';
+import { startTranslator } from './translator-thread.js';
 
 /**
- * The soft engine's way to WebAssembly under Node, of the shape that engine/soft/soft-code.ts asks
- * for: modules compiled from what the build put into dist/cpu.
+ * The soft engine's way to WebAssembly under Node: modules compiled from what the build put into dist/cpu.
  */
-export async function loadSoftCode() {
+export async function loadSoftCode(): Promise<SoftCode> {
   // What is translated is hot already: V8 may optimise it much sooner than it would by itself, in the
   // background, while the guest keeps a core for itself (docs/decisions.md).
   setFlagsFromString('--wasm-tiering-budget=30000');
@@ -17,17 +18,17 @@ export async function loadSoftCode() {
     compile('../../cpu/interp/interp.wasm'),
   ]);
   const modules = { runtime, interp };
+  // From here on whoever makes a module compiles it, not who runs it.
+  setFlagsFromString('--no-wasm-lazy-compilation');
   return {
     createMemory: (pages: number) =>
       new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
-    instantiateBytes: (
-      bytes: Uint8Array,
-      imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-    ) => new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports,
-    instantiate: (
-      module: 'runtime' | 'interp',
-      imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-    ) => new WebAssembly.Instance(modules[module], imports).exports,
+    instantiateBytes: (bytes, imports) =>
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports,
+    instantiateModule: (module, imports) =>
+      new WebAssembly.Instance(module as WebAssembly.Module, imports).exports,
+    startTranslator,
+    instantiate: (module, imports) => new WebAssembly.Instance(modules[module], imports).exports,
   };
 }
 

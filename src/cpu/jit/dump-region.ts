@@ -36,7 +36,7 @@ export function dumpRegion(
   const page = linear - BigInt(offset);
   return {
     instructions: region.instructions,
-    blocks: listRegion(region, decoder, code.bytes, page, materialised),
+    blocks: listRegion(region, decoder, (place) => code.bytesOfPage(place), page, materialised),
     wasmBytes: wasm.length,
     wasm: wasmText(wasm),
   };

@@ -36,7 +36,7 @@ export interface ListedBlock {
 export function listRegion(
   region: Region,
   decoder: Decoder,
-  bytes: Uint8Array,
+  bytesOfPage: (place: number) => Uint8Array,
   page: bigint,
   materialised: ReadonlySet<Insn> = new Set(),
 ): ListedBlock[] {
@@ -45,9 +45,10 @@ export function listRegion(
   const hex = (at: number) => BigInt.asUintN(64, page + BigInt(at)).toString(16);
   return nodes.map((node) => {
     let at = node.at;
+    const bytes = bytesOfPage(node.page.place);
     const instructions = node.insns.map((insn, i): ListedInstruction => {
-      const place = node.page.place + at - node.page.delta * 4096;
-      const { text } = disassemble(decoder, bytes, place, insn.mode, page + BigInt(at));
+      const offset = at - node.page.delta * 4096;
+      const { text } = disassemble(decoder, bytes, offset, insn.mode, page + BigInt(at));
       const writes = written(insn.entry);
       const needed = [...writes].filter((flag) => needs.get(node)![i]!.has(flag)).join('');
       const address = hex(at);

@@ -48,7 +48,8 @@ export function flowOf(entry: Entry): Flow {
 
 /** What the translator sees of the guest. Linear pages are counted from the entry's. */
 export interface CodeView {
-  readonly bytes: Uint8Array;
+  /** The 4,096 bytes at the place of a page. */
+  bytesOfPage(place: number): Uint8Array;
   readonly mode: CodeMode;
   /** Place of the first byte of a page that instructions may be fetched from without a page walk; 0: unknown. */
   placeOfPage(delta: number): number;
@@ -57,7 +58,7 @@ export interface CodeView {
   wasRun(place: number): boolean;
   /** Where control last went from the block of the interpreter's at `place`, from the entry's page; or null. */
   followed(place: number): number | null;
-  /** From now on stores to these bytes are noticed. */
+  /** These bytes are looked at. */
   mark(place: number, length: number): void;
   /** Regions end before such an instruction, whatever else it is. */
   leaves?(entry: Entry): boolean;
@@ -250,30 +251,29 @@ class Discovery {
     if (Math.abs(at) > MAX_DISTANCE) return null;
     const page = this.page(Math.floor(at / PAGE));
     if (!page) return null;
-    const first = page.place + (at & (PAGE - 1));
-    const pageEnd = page.place + PAGE;
+    const first = at & (PAGE - 1);
+    const bytes = code.bytesOfPage(page.place);
     const insns: Insn[] = [];
     const starts: number[] = [];
     let flow: Flow = 'next';
-    let place = first;
-    while (place < pageEnd && insns.length < MAX_INSTRUCTIONS && flow === 'next') {
-      // Marked before it is read: a store by another vCPU meanwhile is then seen.
-      code.mark(place, Math.min(pageEnd - place, 15));
+    let offset = first;
+    while (offset < PAGE && insns.length < MAX_INSTRUCTIONS && flow === 'next') {
+      code.mark(page.place + offset, Math.min(PAGE - offset, 15));
       const insn = new Insn();
-      if (this.decoder.decode(code.bytes, place, pageEnd, code.mode, insn) !== 'ok') break;
+      if (this.decoder.decode(bytes, offset, PAGE, code.mode, insn) !== 'ok') break;
       const next = flowOf(insn.entry);
       // A branch with operand size 16 cuts EIP.
       const cuts = next !== 'next' && next !== 'event' && insn.size === 16;
       if (next === 'leave' || cuts || code.leaves?.(insn.entry)) break;
       flow = next;
       insns.push(insn);
-      starts.push(at + (place - first));
-      place += insn.length;
+      starts.push(at + (offset - first));
+      offset += insn.length;
     }
     if (insns.length === 0) return null;
     const indirect = flow === 'call-indirect' || flow === 'jump-indirect';
-    const predicted = indirect ? code.followed(first) : null;
-    return { page, insns, starts, flow, end: at + (place - first), predicted };
+    const predicted = indirect ? code.followed(page.place + first) : null;
+    return { page, insns, starts, flow, end: at + (offset - first), predicted };
   }
 }
 

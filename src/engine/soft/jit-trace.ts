@@ -1,44 +1,35 @@
-import type { Region } from '../../cpu/jit/region.js';
-import { blocksOf } from '../../cpu/jit/region-listing.js';
 import { exitReasons } from '../../cpu/jit/traced-region.js';
 import * as layout from '../../cpu/state/layout.js';
 import type { JitStatistics } from './region-cache.js';
 import type { StateView } from './state-view.js';
+import type { FoundRegion } from './translation.js';
 
 /** `--trace jit`: a line for each region that is translated, and a table of what became of them. */
 export class JitTrace {
-  private readonly entries = new Map<Region, bigint>();
-
   constructor(
     private readonly state: StateView,
     private readonly print: (line: string) => void,
   ) {}
 
-  /** A region that begins where RIP is now. */
-  found(region: Region): void {
-    this.entries.set(region, this.state.u64(layout.RIP));
-  }
-
   /** Regions that became one module; times in ns. */
   translated(
-    regions: readonly { readonly place: number; readonly region: Region }[],
+    regions: readonly FoundRegion[],
     wasmBytes: number,
     translateNs: number,
     compileNs: number,
   ): void {
     const us = (ns: number): string => `${Math.round(ns / 1000)} us`;
-    regions.forEach(({ place, region }, i) => {
-      const blocks = blocksOf(region);
-      const insns = blocks.flatMap((block) => block.insns);
-      const guestBytes = insns.reduce((sum, { length }) => sum + length, 0);
-      const rip = this.entries.get(region)?.toString(16);
-      this.entries.delete(region);
+    regions.forEach(({ place, rip, instructions, blocks, guestBytes }, i) => {
       this.print(
-        `jit: ${rip} at ${place.toString(16)}: ${insns.length} instructions in ${blocks.length} blocks, ` +
+        `jit: ${rip.toString(16)} at ${place.toString(16)}: ${instructions} instructions in ${blocks} blocks, ` +
           `${guestBytes} bytes; ${i + 1} of ${regions.length} in ${wasmBytes} bytes of wasm, ` +
           `translated in ${us(translateNs)}, compiled in ${us(compileNs)}`,
       );
     });
+  }
+
+  failed(why: string): void {
+    this.print(`jit: the thread that translates has ended, the guest now waits for it: ${why}`);
   }
 
   show(statistics: JitStatistics): void {
@@ -71,7 +62,9 @@ export class JitTrace {
       ['instructions per dispatch', all.instructionsPerDispatch.toFixed(1)],
       ['dispatches that leave generated code', percent(all.shareLeft)],
       ...exits.map(([reason, exited]): [string, number] => [`exits: ${reason}`, exited]),
-      ['translation, ms in all', statistics.translateMs.toFixed(1)],
+      ['translation, ms beside the guest', statistics.backgroundMs.toFixed(1)],
+      ['modules that came too late', statistics.late],
+      ['pauses for translation, ms in all', statistics.translateMs.toFixed(1)],
       ['longest pause for translation, ms', statistics.longestMs.toFixed(2)],
     ];
     for (const [name, value] of rows) this.print(`jit: ${name.padEnd(38)} ${value}`);

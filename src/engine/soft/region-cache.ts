@@ -1,16 +1,4 @@
-import { blockEntry, generationOf } from '../../cpu/interp/block-place.js';
-import {
-  B_NEXT,
-  H_GENERATION,
-  H_MODE,
-  H_PLACE,
-  H_RECORD,
-  RECORD_SIZE,
-} from '../../cpu/interp/record.js';
-import type { CodeMode } from '../../cpu/isa/decode.js';
-import { CheckedRegion, isUnchecked } from '../../cpu/jit/checked-region.js';
-import { type CodeView, discover, type Region } from '../../cpu/jit/region.js';
-import { RegionBuilder } from '../../cpu/jit/region-builder.js';
+import { generationOf } from '../../cpu/interp/block-place.js';
 import {
   J_FUNCTION,
   J_GENERATION,
@@ -19,34 +7,31 @@ import {
   J_SIZE,
   REGION_SLOTS,
 } from '../../cpu/jit/region-hash.js';
-import { TracedRegion } from '../../cpu/jit/traced-region.js';
-import { translate } from '../../cpu/jit/translate.js';
 import * as layout from '../../cpu/state/layout.js';
+import type { CodePlace } from './code-view.js';
 import type { JitTrace } from './jit-trace.js';
 import type { RegionChecker } from './region-checker.js';
-import type { SoftCode, WasmImports, WasmTable } from './soft-code.js';
+import type {
+  SoftCode,
+  TranslatorThread,
+  WasmExports,
+  WasmImports,
+  WasmTable,
+} from './soft-code.js';
 import type { SoftVm } from './soft-vm.js';
 import type { StateView } from './state-view.js';
+import { type FoundRegion, type PageCode, type RegionKind, Translation } from './translation.js';
 
 /** Translating a block costs what the interpreter needs to run it some thousand times. */
 const DEFAULT_THRESHOLD = 8000;
-/** Guest instructions that are worth a module of their own, and regions that share one. */
-const BATCH_INSTRUCTIONS = 300;
-const BATCH_REGIONS = 8;
+/** Code that a thread may be asked for before it has answered. */
+const MOST_WAITING = 200;
 /** Bytes of WebAssembly that stay; the host's code for them is several times as large. */
 const DEFAULT_CODE_BYTES = 24 << 20;
 /** Code of a page that became stale so often within this time is left to the interpreter for the rest of it. */
 const RESTLESS_TIMES = 16;
 const RESTLESS_NS = 1e9;
 const PAGE = 4096;
-
-/** A region that waits for its module. */
-interface Pending {
-  readonly place: number;
-  readonly key: number;
-  readonly generation: number;
-  readonly region: Region;
-}
 
 /** Regions that were translated together, and go together. */
 interface Batch {
@@ -62,6 +47,16 @@ interface Translated {
   readonly slot: number;
 }
 
+/** A module's regions on their way into the cache. */
+interface Arrival {
+  readonly found: readonly FoundRegion[];
+  readonly stamp: number;
+  readonly wasmBytes: number;
+  readonly translateNs: number;
+  readonly compileNs: number;
+  instantiate(): WasmExports;
+}
+
 /** What the JIT did so far. */
 export interface JitStatistics {
   /** Regions that can be run now, and their WebAssembly's bytes. */
@@ -74,6 +69,10 @@ export interface JitStatistics {
   /** Time that the guest stood still for translation, in ms: in all, and the longest at once. */
   translateMs: number;
   longestMs: number;
+  /** Time that another thread has spent. */
+  backgroundMs: number;
+  /** Modules that came too late: their code had changed. */
+  late: number;
 }
 
 /** Makes regions of one vCPU's hot code, finds them again and drops the oldest. */
@@ -86,6 +85,8 @@ export class RegionCache {
     instructions: 0,
     translateMs: 0,
     longestMs: 0,
+    backgroundMs: 0,
+    late: 0,
   };
   private readonly known = new Map<number, Translated>();
   private readonly batches = new Set<Batch>();
@@ -93,14 +94,16 @@ export class RegionCache {
   private nextSlot = 1;
   private nextStamp = 0;
   private readonly freeStamps: number[] = [];
-  private pending: Pending[] = [];
-  private pendingInstructions = 0;
   private readonly waiting = new Set<number>();
-  private readonly covered = new Set<number>();
+  private thread: TranslatorThread | undefined;
+  private seen = 0;
   private readonly rewrites = new Map<number, { times: number; sinceNs: number }>();
   private readonly memory: DataView;
-  private readonly batchInstructions: number;
+  private readonly bytes: Uint8Array;
   private readonly codeBytes: number;
+  /** Who asks for code at once gets it at once; what is checked is checked where it is made. */
+  private background: boolean;
+  private readonly kind: RegionKind;
 
   constructor(
     private readonly vm: SoftVm,
@@ -115,9 +118,11 @@ export class RegionCache {
     const { jitThreshold = DEFAULT_THRESHOLD, jitCodeBytes = DEFAULT_CODE_BYTES } = vm.jit ?? {};
     this.memory = new DataView(vm.wasmMemory.buffer);
     state.setU32(layout.JIT_THRESHOLD, jitThreshold);
-    // Who asks for code at once gets it at once.
-    this.batchInstructions = jitThreshold < DEFAULT_THRESHOLD ? 0 : BATCH_INSTRUCTIONS;
+    this.bytes = new Uint8Array(vm.wasmMemory.buffer);
     this.codeBytes = jitCodeBytes;
+    this.kind = checker ? 'checked' : trace ? 'traced' : 'plain';
+    this.background =
+      code.startTranslator !== undefined && jitThreshold >= DEFAULT_THRESHOLD && !checker;
   }
 
   /** The block at `place`, where RIP is now, has been run often. */
@@ -125,33 +130,122 @@ export class RegionCache {
     const key = this.state.u32(layout.CODE_KEY);
     if (!(key & layout.KEY_CODE) || this.checker?.busy) return;
     const id = idOf(place, key);
-    if (this.waiting.has(id)) return;
-    // Part of what waits: most often it will not be entered here any more. If it is, it comes again.
-    if (this.covered.has(id)) return;
+    if (this.waiting.has(id) || this.waiting.size >= MOST_WAITING) return;
     const known = this.known.get(id);
-    const generation = generationOf(this.memory, place);
-    if (known?.generation === generation) {
+    if (known?.generation === generationOf(this.memory, place)) {
       this.enter(known);
       return;
     }
     const from = this.vm.clock.nowNs();
     if (known && this.isRestless(place, from)) return;
-    const region = discover(this.vm.tables.decoder, this.view(place, key), place % PAGE);
-    if (!region) return;
-    this.trace?.found(region);
-    this.pending.push({ place, key, generation, region });
-    this.pendingInstructions += region.instructions;
-    this.waiting.add(id);
-    for (const at of region.leaders) this.covered.add(idOf(at, key));
-    if (
-      this.pendingInstructions > this.batchInstructions ||
-      this.pending.length === BATCH_REGIONS ||
-      this.pending[0]!.key !== key
-    ) {
-      this.translatePending(from);
+    const stamp = this.freeStamps.pop() ?? this.nextStamp++;
+    if (stamp >= layout.JIT_STAMPS_MAX) return;
+    const rip = this.state.u64(layout.RIP);
+    if (this.background) {
+      const { waiting, seen } = this;
+      waiting.add(id);
+      this.thread ??= this.code.startTranslator!({ ...this.setup(), memory: this.vm.wasmMemory });
+      this.thread.request({ place, rip, key, stamp, seen });
     } else {
+      this.translate({ place, rip, key }, stamp, from);
+    }
+    this.paused(from);
+  }
+
+  private setup(): { cpu: number; alone: boolean; kind: RegionKind } {
+    return { cpu: this.state.base, alone: this.vm.vcpuCount === 1, kind: this.kind };
+  }
+
+  /** Translates while the guest waits. */
+  private translate(place: CodePlace, stamp: number, from: number): void {
+    const setup = { ...this.setup(), memory: this.memory };
+    const translation = new Translation(this.vm.tables.decoder, setup);
+    if (!translation.add(place)) {
+      this.freeStamps.push(stamp);
+      return;
+    }
+    const wasm = translation.module(layout.JIT_STAMPS + stamp * 4);
+    const translated = this.vm.clock.nowNs();
+    const exports = this.code.instantiateBytes(wasm, this.imports);
+    const [region] = translation.regions;
+    const { checker } = this;
+    this.install({
+      found: translation.found,
+      stamp,
+      wasmBytes: wasm.length,
+      translateNs: translated - from,
+      compileNs: this.vm.clock.nowNs() - translated,
+      instantiate: () => (checker ? { r0: checker.wrap(region!, exports.r0) } : exports),
+    });
+  }
+
+  /** Between two runs: what a thread has finished comes in. */
+  arrive(): void {
+    this.state.setU32(layout.JIT_CLOCK, this.state.u32(layout.JIT_CLOCK) + 1);
+    for (;;) {
+      const finished = this.waiting.size === 0 ? undefined : this.thread?.take();
+      if (finished === undefined) break;
+      const from = this.vm.clock.nowNs();
+      const { jobs, stamp, module, translateNs, compileNs } = finished;
+      for (const job of jobs) {
+        this.waiting.delete(idOf(job.place, job.key));
+        if (job.stamp !== stamp || module === undefined) this.freeStamps.push(job.stamp);
+      }
+      if (module === undefined) continue;
+      this.seen++;
+      this.statistics.backgroundMs += (translateNs + compileNs) / 1e6;
+      const instantiate = () => this.code.instantiateModule(module, this.imports);
+      this.install({ ...finished, instantiate });
       this.paused(from);
     }
+    const failure = this.background ? this.thread?.failure : undefined;
+    if (failure === undefined) return;
+    this.trace?.failed(failure);
+    this.background = false;
+    this.waiting.clear();
+  }
+
+  close(): void {
+    this.thread?.close();
+  }
+
+  private install({ found, stamp, wasmBytes, instantiate, ...times }: Arrival): void {
+    const { statistics } = this;
+    const fresh = found.map(({ pages }) => pages.every((page) => this.isFresh(page)));
+    if (!fresh.includes(true)) {
+      statistics.late++;
+      this.freeStamps.push(stamp);
+      return;
+    }
+    const exports = instantiate();
+    const regions: Translated[] = [];
+    found.forEach(({ place, key, pages, instructions }, i) => {
+      if (!fresh[i]) return;
+      const slot = this.freeSlots.pop() ?? this.nextSlot++;
+      if (slot >= REGION_SLOTS) return;
+      this.table.set(slot, exports[`r${i}`]);
+      const translated = { place, key, generation: pages[0]!.generation, slot };
+      this.known.set(idOf(place, key), translated);
+      this.enter(translated);
+      regions.push(translated);
+      statistics.instructions += instructions;
+    });
+    this.batches.add({ stamp, bytes: wasmBytes, regions });
+    this.state.setU32(layout.JIT_STAMPS + stamp * 4, this.state.u32(layout.JIT_CLOCK));
+    statistics.regions += regions.length;
+    statistics.translated += regions.length;
+    statistics.bytes += wasmBytes;
+    this.trace?.translated(found, wasmBytes, times.translateNs, times.compileNs);
+    if (statistics.bytes > this.codeBytes) this.evict();
+  }
+
+  /** From now on stores to this code are noticed; until now there was none. */
+  private isFresh({ place, generation, bytes, ranges }: PageCode): boolean {
+    for (const { start, end } of ranges) {
+      this.mark(place + start, end - start);
+      for (let i = start; i < end; i++) if (this.bytes[place + i] !== bytes[i]) return false;
+    }
+    return generationOf(this.memory, place) === generation;
   }
 
   /** Whether translations of a page's code became stale so often lately that one more is not worth it. */
@@ -163,58 +257,6 @@ export class RegionCache {
       return false;
     }
     return ++seen.times > RESTLESS_TIMES;
-  }
-
-  /** Between two runs: what has come together is translated. */
-  flush(): void {
-    this.state.setU32(layout.JIT_CLOCK, this.state.u32(layout.JIT_CLOCK) + 1);
-    if (this.pending.length > 0) this.translatePending(this.vm.clock.nowNs());
-  }
-
-  private translatePending(from: number): void {
-    const { pending, statistics, checker } = this;
-    const { key } = pending[0]!;
-    const same = pending.filter((one) => one.key === key);
-    this.pending = [];
-    this.pendingInstructions = 0;
-    this.waiting.clear();
-    this.covered.clear();
-    const stamp = this.freeStamps.pop() ?? this.nextStamp++;
-    if (stamp >= layout.JIT_STAMPS_MAX) return;
-    const target = {
-      cpu: this.state.base,
-      key,
-      alone: this.vm.vcpuCount === 1,
-      stamp: layout.JIT_STAMPS + stamp * 4,
-    };
-    const bytes = translate(
-      same.map(({ region }) => region),
-      target,
-      checker ? CheckedRegion : this.trace ? TracedRegion : RegionBuilder,
-    );
-    const translated = this.vm.clock.nowNs();
-    const exports = this.code.instantiateBytes(bytes, this.imports);
-    const regions: Translated[] = [];
-    same.forEach(({ place, generation, region }, i) => {
-      const slot = this.freeSlots.pop() ?? this.nextSlot++;
-      if (slot >= REGION_SLOTS) return;
-      const run = exports[`r${i}`];
-      this.table.set(slot, checker ? checker.wrap(region, run) : run);
-      const translated = { place, key, generation, slot };
-      this.known.set(idOf(place, key), translated);
-      this.enter(translated);
-      regions.push(translated);
-    });
-    this.batches.add({ stamp, bytes: bytes.length, regions });
-    this.state.setU32(layout.JIT_STAMPS + stamp * 4, this.state.u32(layout.JIT_CLOCK));
-    statistics.regions += regions.length;
-    statistics.translated += regions.length;
-    statistics.bytes += bytes.length;
-    for (const { region } of same) statistics.instructions += region.instructions;
-    const compileNs = this.vm.clock.nowNs() - translated;
-    this.trace?.translated(same, bytes.length, translated - from, compileNs);
-    if (statistics.bytes > this.codeBytes) this.evict();
-    this.paused(from);
   }
 
   private paused(from: number): void {
@@ -265,45 +307,6 @@ export class RegionCache {
     memory.setInt32(entry + J_KEY, region.key, true);
     memory.setInt32(entry + J_GENERATION, region.generation, true);
     memory.setInt32(entry + J_FUNCTION, region.slot, true);
-  }
-
-  /** First record of the interpreter's block at a place; 0: none. */
-  private recordOf(place: number, mode: CodeMode): number {
-    const { memory } = this;
-    const entry = blockEntry(this.state.base, place);
-    const same =
-      memory.getUint32(entry + H_PLACE, true) === place &&
-      memory.getInt32(entry + H_MODE, true) === mode &&
-      memory.getInt32(entry + H_GENERATION, true) === generationOf(this.memory, place);
-    return same ? memory.getInt32(entry + H_RECORD, true) : 0;
-  }
-
-  private view(place: number, key: number): CodeView {
-    const { state, memory } = this;
-    const mode = (key & 3) as CodeMode;
-    const first = state.u64(layout.RIP) & ~0xfffn;
-    return {
-      bytes: new Uint8Array(memory.buffer),
-      mode,
-      placeOfPage: (delta) => {
-        if (delta === 0) return place - (place % PAGE);
-        const linear = BigInt.asUintN(mode === 2 ? 64 : 32, first + BigInt(delta) * 4096n);
-        const index = Number((linear >> 12n) & BigInt(layout.TLB_ENTRIES - 1));
-        const entry = state.u32(layout.TLB_BASE) + index * layout.TLB_ENTRY_SIZE;
-        if (memory.getBigUint64(entry + layout.TLB_FETCH, true) !== linear) return 0;
-        const addend = memory.getInt32(entry + layout.TLB_ADDEND, true);
-        return (Number(linear & 0xffff_ffffn) + addend) >>> 0;
-      },
-      generation: (at) => generationOf(memory, at),
-      wasRun: (at) => this.recordOf(at, mode) !== 0,
-      followed: (at) => {
-        const record = this.recordOf(at, mode);
-        const rip = record === 0 ? 0n : memory.getBigUint64(record - RECORD_SIZE + B_NEXT, true);
-        return rip === 0n ? null : Number(rip - first);
-      },
-      mark: this.mark,
-      ...(this.checker ? { leaves: isUnchecked } : {}),
-    };
   }
 }
 

@@ -266,7 +266,8 @@ export class RegionChecker {
     const { difference } = this.attempt(run, begin + BigInt(high));
     const states = this.bothStates();
     const page = (rip + startView.getBigUint64(L.CODE_BASE, true)) & ~0xfffn;
-    const blocks = listRegion(region, this.vm.tables.decoder, this.bytes, page);
+    const bytesOf = (place: number) => this.bytes.subarray(place, place + 4096);
+    const blocks = listRegion(region, this.vm.tables.decoder, bytesOf, page);
     const texts = new Map(
       blocks.flatMap(({ instructions }) => instructions.map((i) => [i.address, i.text])),
     );

@@ -1,3 +1,6 @@
+import type { RegionKind } from './translation.js';
+import type { Finished, Job } from './translator-queue.js';
+
 /**
  * How the `soft` engine reaches WebAssembly. It is handed in, because a pure layer has no
  * `WebAssembly`, and because where the modules' bytes come from differs between Node and a browser.
@@ -7,12 +10,35 @@ export interface SoftCode {
   createMemory(pages: number): WasmMemory;
   /** Compiles and instantiates a module that was made at run time. */
   instantiateBytes(bytes: Uint8Array, imports: WasmImports): WasmExports;
+  /** Instantiates what a {@link TranslatorThread} compiled. */
+  instantiateModule(module: unknown, imports: WasmImports): WasmExports;
+  /** Starts what translates beside the guest; where it is missing the guest waits for its translations. */
+  startTranslator?(setup: ThreadSetup): TranslatorThread;
   instantiate(module: 'runtime' | 'interp', imports: WasmImports): WasmExports;
 }
 
 /** What the engine uses of a `WebAssembly.Memory`. */
 export interface WasmMemory {
   readonly buffer: ArrayBufferLike;
+}
+
+/** What a translator's thread is to know of its vCPU. */
+export interface ThreadSetup {
+  readonly memory: WasmMemory;
+  /** Address of the vCPU's area. */
+  readonly cpu: number;
+  readonly alone: boolean;
+  readonly kind: RegionKind;
+}
+
+/** A thread that makes modules of hot code. */
+export interface TranslatorThread {
+  request(job: Job): void;
+  /** What it has finished, once. */
+  take(): Finished | undefined;
+  /** Why it ended; what it was asked for will not come. */
+  readonly failure: string | undefined;
+  close(): void;
 }
 
 /** By module, then name: functions, the memory, and numbers for immutable globals. */

@@ -86,7 +86,7 @@ export class SoftVcpu implements Vcpu {
       // The access is answered: nothing may come between it and the rest of its instruction.
       state.assign(layout.EVENT, layout.EVENT_SHADOW, true);
     }
-    this.jit?.flush();
+    this.jit?.arrive();
     this.runtime.enter_run();
     try {
       return this.untilExit();
@@ -160,6 +160,11 @@ export class SoftVcpu implements Vcpu {
   /** What the JIT did so far, where it is traced. */
   showStatistics(): void {
     if (this.jit) this.trace?.show(this.jit.statistics);
+  }
+
+  close(): void {
+    this.showStatistics();
+    this.jit?.close();
   }
 
   attachBus(bus: InlineBus): void {

@@ -88,7 +88,9 @@ export class SoftVm implements Vm {
       },
     });
     this.setA20(true);
-    jit?.trace?.onAsk?.(() => this.close());
+    jit?.trace?.onAsk?.(() => {
+      for (const vcpu of this.vcpus) vcpu.showStatistics();
+    });
   }
 
   createVcpu(index: number): Vcpu {
@@ -161,7 +163,7 @@ export class SoftVm implements Vm {
   }
 
   close(): void {
-    for (const vcpu of this.vcpus) vcpu.showStatistics();
+    for (const vcpu of this.vcpus) vcpu.close();
   }
 
   private flush(): void {
