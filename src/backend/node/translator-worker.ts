@@ -1,4 +1,5 @@
 /** A thread that translates guest code: gets jobs, answers with compiled modules. */
+import { setPriority } from 'node:os';
 import {
   type MessagePort,
   parentPort,
@@ -9,6 +10,12 @@ import { Decoder } from '../../cpu/isa/decode.js';
 import { instructionTable } from '../../cpu/isa/index.js';
 import type { ThreadSetup } from '../../engine/soft/soft-code.js';
 import { type Job, TranslatorQueue } from '../../engine/soft/translator-queue.js';
+
+/** Enough to give way, not enough to starve beside other work. */
+const NICE = 5;
+
+// On Linux this is the thread's own: where there are not cores enough the guest goes first.
+setPriority(NICE);
 
 const port = parentPort as MessagePort;
 const { memory, ...setup } = workerData as ThreadSetup;
