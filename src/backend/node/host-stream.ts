@@ -13,8 +13,8 @@ import {
 const PAD_BYTES = HEADROOM + 60;
 /** Less than this is copied, so that its buffer can be read into again. */
 const COPIED_BYTES = 16_384;
-/** What may wait in a socket before its writer is told to wait. */
-const HIGH_WATER_BYTES = 1 << 20;
+/** `drain` comes when nothing waits any more: many small writes would cost more than their bytes. */
+const HIGH_WATER_BYTES = 1;
 
 const paddedBuffer = (bytes: number): Uint8Array =>
   Buffer.allocUnsafeSlow(PAD_BYTES + bytes).subarray(PAD_BYTES);
@@ -40,7 +40,9 @@ class SocketStream implements HostStream {
   }
 
   write(bytes: Uint8Array): boolean {
-    return !this.socket.writable || this.socket.write(bytes);
+    if (!this.socket.writable) return true;
+    this.socket.write(bytes);
+    return this.socket.writableLength === 0;
   }
 
   end(): void {
