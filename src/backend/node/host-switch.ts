@@ -30,7 +30,16 @@ export function switchPath(name: string): string {
 /** Makes the folder of the socket, for this user alone. */
 function prepare(path: string): void {
   const folder = dirname(path);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    const { code = 'EIO' } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') {
+      throw new NetError('no-host', `--net switch: cannot make ${folder}: ${code}`, {
+        cause: error,
+      });
+    }
+  }
   const { uid } = lstatSync(folder);
   if (process.getuid === undefined || uid === process.getuid() || uid === 0) return;
   throw new NetError(
