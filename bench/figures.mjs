@@ -72,6 +72,11 @@ const asked = [
     value: (tables) => tables.idle?.percent,
   },
   {
+    name: 'start to the login prompt of Debian, x QEMU TCG’s time',
+    ...atMost(2, 1),
+    value: (tables) => tables.debian?.[0]?.ratio,
+  },
+  {
     name: 'qcow2 sequential write on the host side, x qemu-img bench',
     ...atLeast(0.5, 1),
     value: ({ disk }) =>

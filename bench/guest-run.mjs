@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process';
  * Starts a program with a guest's console on its standard output; `waitFor(text)` resolves to the
  * seconds from the start until the guest printed it, and rejects when the program ends before.
  */
-export function startGuest(command, args, limitSeconds = 600) {
+export function startGuest(command, args, limitSeconds = 600, env = process.env) {
   const from = performance.now();
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
   let seen = '';
   let taken = 0; // how much of `seen` the lines so far have used up
   let errors = '';

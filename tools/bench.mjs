@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
+import { benchDebian } from '../bench/debian.mjs';
 import { benchDisk } from '../bench/disk.mjs';
 import { benchDispatch } from '../bench/dispatch.mjs';
 import { figureTable } from '../bench/figures.mjs';
@@ -29,6 +30,7 @@ const benches = {
   dispatch: benchDispatch,
   kvm: benchKvm,
   disk: benchDisk,
+  debian: benchDebian,
 };
 
 const flagTable = { ...guestFlags, json: { type: 'string' } };

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { seedIsDone } from '../image/debian-recipe.js';
 import { type IsoFile, isoVolume } from '../image/iso9660.js';
 
 /** What a VM's cloud-init is told at its first start. */
@@ -23,12 +24,16 @@ export function seedVolume(seed: Seed, vm: string, date: Date): Uint8Array {
     sudo: 'ALL=(ALL) NOPASSWD:ALL',
     lock_passwd: false,
     plain_text_passwd: seed.password,
-    ssh_authorized_keys: seed.sshKeys,
+    ...(seed.sshKeys.length === 0 ? {} : { ssh_authorized_keys: seed.sshKeys }),
   };
   // JSON is YAML too.
-  const userData = `#cloud-config\n${JSON.stringify({ users: [user] }, null, 2)}\n`;
+  const userData = `#cloud-config\n${JSON.stringify({ bootcmd: [['touch', seedIsDone]], users: [user] }, null, 2)}\n`;
   const hash = createHash('sha256').update(`${vm}\n${seed.hostname}\n${userData}`).digest('hex');
-  const metaData = { 'instance-id': `i-${hash.slice(0, 16)}`, 'local-hostname': seed.hostname };
+  const metaData = {
+    'instance-id': `i-${hash.slice(0, 16)}`,
+    'local-hostname': seed.hostname,
+    dsmode: 'local',
+  };
   const file = (name: string, text: string): IsoFile => ({
     name,
     data: new TextEncoder().encode(text),
