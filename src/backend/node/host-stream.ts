@@ -12,12 +12,22 @@ import {
 /** Before what was read: room for all headers. */
 const PAD_BYTES = HEADROOM + 60;
 /** Less than this is copied, so that its buffer can be read into again. */
-const COPIED_BYTES = 16_384;
+const COPIED_BYTES = 32_768;
 /** `drain` comes when nothing waits any more: many small writes would cost more than their bytes. */
 const HIGH_WATER_BYTES = 1;
 
 const paddedBuffer = (bytes: number): Uint8Array =>
   Buffer.allocUnsafeSlow(PAD_BYTES + bytes).subarray(PAD_BYTES);
+
+/** Large buffers that can be read into again: new ones would make V8 collect garbage all the time. */
+const free: ArrayBufferLike[] = [];
+const MAX_FREE = 64;
+
+function readBuffer(): Uint8Array {
+  const buffer = free.pop();
+  if (buffer === undefined) return paddedBuffer(MAX_READ_BYTES);
+  return new Uint8Array(buffer, PAD_BYTES, MAX_READ_BYTES);
+}
 
 /** A copy with room before it. */
 function padded(bytes: Uint8Array): Uint8Array {
@@ -62,12 +72,17 @@ class SocketStream implements HostStream {
   resume(): void {
     this.socket.resume();
   }
+
+  release({ buffer }: Uint8Array): void {
+    const isLarge = buffer.byteLength === PAD_BYTES + MAX_READ_BYTES;
+    if (isLarge && free.length < MAX_FREE) free.push(buffer);
+  }
 }
 
 /** Connects. What comes is read to where headers fit before it, and not copied where it is much. */
 export function connectStream({ address, port }: Endpoint): OpenStream {
   return (events) => {
-    let buffer = paddedBuffer(MAX_READ_BYTES);
+    let buffer = readBuffer();
     const socket = new Socket({
       allowHalfOpen: true,
       writableHighWaterMark: HIGH_WATER_BYTES,
@@ -76,7 +91,7 @@ export function connectStream({ address, port }: Endpoint): OpenStream {
         buffer: () => buffer,
         callback(count: number, bytes: Uint8Array): boolean {
           const data = bytes.subarray(0, count);
-          if (count >= COPIED_BYTES) buffer = paddedBuffer(MAX_READ_BYTES);
+          if (count >= COPIED_BYTES) buffer = readBuffer();
           events.data(count < COPIED_BYTES ? padded(data) : data);
           return true;
         },

@@ -55,15 +55,15 @@ export class ByteQueue {
     return chunk;
   }
 
-  /** Forgets the first `count` bytes. */
-  drop(count: number): void {
+  /** Forgets the first `count` bytes; `free` gets what is left of each chunk that is used up. */
+  drop(count: number, free: (chunk: Uint8Array) => void): void {
     const { chunks } = this;
     this.length -= count;
     while (count > 0) {
       if (chunks.length === 1) this.trim();
       const first = chunks[0]!;
       if (count < first.length) chunks[0] = first.subarray(count);
-      else chunks.shift();
+      else free(chunks.shift()!);
       count -= first.length;
     }
   }

@@ -58,6 +58,9 @@ export class Connection implements HostStreamEvents {
   private stamps = true;
   private guestShift = 0;
 
+  /** The guest has these bytes of the host's. */
+  readonly free = (bytes: Uint8Array): void => this.stream.release(bytes);
+
   private readonly isV6: boolean;
   private readonly ownMaxSegment: number;
   private readonly stampOrigin: number;

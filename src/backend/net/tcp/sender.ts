@@ -77,7 +77,8 @@ export class Sender {
   /** A position behind `una`, and not behind `next`. */
   acknowledge(position: number): void {
     const { out, una, endOfData } = this;
-    this.queue.drop(Math.max(0, Math.min(position, endOfData) - Math.max(una, 1)));
+    const dropped = Math.max(0, Math.min(position, endOfData) - Math.max(una, 1));
+    this.queue.drop(dropped, out.free);
     this.una = position;
     this.sacked.dropBefore(position);
     this.duplicates = 0;

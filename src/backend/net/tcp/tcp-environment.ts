@@ -57,6 +57,8 @@ export interface HostStream {
   /** No `data` until `resume`; one that is on its way may still come. */
   pause(): void;
   resume(): void;
+  /** Bytes of `data`, or the last of them, are needed no more: their buffer may be read into again. */
+  release(bytes: Uint8Array): void;
 }
 
 /** Makes a stream whose events go to `events`. */
