@@ -60,6 +60,15 @@ export function keyOf(...parts: readonly Uint8Array[]): string {
   return key;
 }
 
+/** Puts an entry last in a table that has room for `max`; answers the first one, which had to go. */
+export function putLast<T>(table: Map<string, T>, key: string, value: T, max: number) {
+  table.delete(key);
+  const [first] = table.size < max ? [] : table;
+  if (first !== undefined) table.delete(first[0]);
+  table.set(key, value);
+  return first?.[1];
+}
+
 export const v4 = (a: number, b: number, c: number, d: number) => Uint8Array.of(a, b, c, d);
 
 /** Addresses that stand for one host somewhere else: not loopback, group, broadcast or none. */

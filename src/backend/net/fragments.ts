@@ -1,4 +1,4 @@
-import { keyOf } from './address.js';
+import { keyOf, putLast } from './address.js';
 import type { Packet } from './ip.js';
 
 interface Gathered {
@@ -48,11 +48,7 @@ export class Fragments {
     entry.pieces.push(packet);
     entry.bytes += bytes;
     if (entry.bytes === entry.end) return join(entry);
-    if (this.gathered.size >= MAX_GATHERED) {
-      const [oldest] = this.gathered.keys();
-      this.gathered.delete(oldest!);
-    }
-    this.gathered.set(key, entry);
+    putLast(this.gathered, key, entry, MAX_GATHERED);
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { type PacketHeader, plainPacket } from '../../virtio/net/packets.js';
-import { isSame, isWithin, keyOf } from './address.js';
+import { isSame, isWithin, keyOf, putLast } from './address.js';
 import { fold, get16, pseudoSum, put16, put32, sumWords } from './checksum.js';
 import type { GuestPort } from './guest-port.js';
 import { type Packet, protocol } from './ip.js';
@@ -48,8 +48,19 @@ export function isIntact({ protocol: kind, source, destination, payload }: Packe
   if (at === undefined || payload.length < at + 2) return false;
   const mayLack = kind === protocol.udp && source.length === 4;
   if (mayLack && get16(payload, at) === 0) return true;
-  const pseudo = kind === protocol.icmp ? 0 : pseudoSum(source, destination, kind, payload.length);
-  return fold(sumWords(payload, pseudo)) === 0xffff;
+  return transportSum(kind, source, destination, payload) === 0xffff;
+}
+
+/** ICMP of IPv4 covers its own bytes only. */
+function transportSum(kind: number, from: Uint8Array, to: Uint8Array, payload: Uint8Array): number {
+  const pseudo = kind === protocol.icmp ? 0 : pseudoSum(from, to, kind, payload.length);
+  return fold(sumWords(payload, pseudo));
+}
+
+interface Held {
+  readonly destination: Uint8Array;
+  readonly frame: Uint8Array;
+  readonly header: PacketHeader;
 }
 
 /** The gateway's end of the Ethernet: who is where on it, and packets to there. */
@@ -59,7 +70,7 @@ export class Lan {
   /** By address; who came last is last. */
   private readonly neighbours = new Map<string, Uint8Array>();
   /** Frames to somebody who has not said where he is. */
-  private held: { address: Uint8Array; frame: Uint8Array; header: PacketHeader }[] = [];
+  private held: Held[] = [];
   private id = 0;
 
   constructor(
@@ -94,18 +105,11 @@ export class Lan {
     const key = keyOf(address);
     const known = this.neighbours.get(key);
     if (known !== undefined && isSame(known, mac)) return;
-    this.neighbours.delete(key);
-    if (this.neighbours.size >= MAX_NEIGHBOURS) {
-      const [oldest] = this.neighbours.keys();
-      this.neighbours.delete(oldest!);
-    }
-    this.neighbours.set(key, mac.slice());
-    const held = this.held;
-    if (held.length === 0) return;
-    this.held = held.filter((one) => !isSame(one.address, address));
-    for (const { address: of, frame, header } of held) {
-      if (isSame(of, address)) this.deliver(of, frame, header);
-    }
+    putLast(this.neighbours, key, mac.slice(), MAX_NEIGHBOURS);
+    const isFor = (one: Held) => isSame(one.destination, address);
+    const now = this.held.filter(isFor);
+    this.held = this.held.filter((one) => !isFor(one));
+    for (const { destination, frame, header } of now) this.deliver(destination, frame, header);
   }
 
   /**
@@ -123,9 +127,7 @@ export class Lan {
     const at = checksumAt[kind];
     if (at !== undefined) {
       put16(payload, at, 0);
-      const pseudo =
-        kind === protocol.icmp ? 0 : pseudoSum(source, destination, kind, payload.length);
-      const sum = fold(sumWords(payload, pseudo));
+      const sum = transportSum(kind, source, destination, payload);
       put16(payload, at, sum === 0xffff ? sum : ~sum & 0xffff);
     }
     const isV4 = source.length === 4;
@@ -237,7 +239,7 @@ export class Lan {
     }
     if (!this.isNear(destination)) return;
     if (this.held.length >= MAX_HELD) this.held.shift();
-    this.held.push({ address: destination.slice(), frame, header });
+    this.held.push({ destination: destination.slice(), frame, header });
     this.ask(destination);
   }
 

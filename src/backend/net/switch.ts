@@ -1,4 +1,4 @@
-import { keyOf } from './address.js';
+import { keyOf, putLast } from './address.js';
 
 /** A port of a switch: takes messages of {@link encodeMessage}. */
 export interface SwitchPort {
@@ -29,22 +29,15 @@ export class Switch {
   forward(from: SwitchPort, message: Uint8Array): void {
     if (message.length < MESSAGE_HEADER_BYTES + ETHERNET_BYTES) return;
     const frame = message.subarray(MESSAGE_HEADER_BYTES);
-    this.learn(keyOf(frame.subarray(6, 12)), from, (frame[6]! & 1) !== 0);
+    const source = keyOf(frame.subarray(6, 12));
+    if ((frame[6]! & 1) === 0 && this.places.get(source) !== from) {
+      putLast(this.places, source, from, MAX_ADDRESSES);
+    }
     const isGroup = (frame[0]! & 1) !== 0;
     const to = isGroup ? undefined : this.places.get(keyOf(frame.subarray(0, 6)));
     for (const port of to === undefined ? this.ports : [to]) {
       if (port !== from) port.deliver(message);
     }
-  }
-
-  private learn(address: string, port: SwitchPort, isGroup: boolean): void {
-    if (isGroup || this.places.get(address) === port) return;
-    this.places.delete(address);
-    if (this.places.size >= MAX_ADDRESSES) {
-      const [oldest] = this.places.keys();
-      this.places.delete(oldest!);
-    }
-    this.places.set(address, port);
   }
 }
 

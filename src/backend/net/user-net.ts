@@ -162,8 +162,10 @@ export class UserNet implements NetBackend {
       after: (delayMs, callback) => host.after(delayMs, callback),
       soon: (callback) => host.soon(callback),
       randomU32: () => host.randomU32(),
-      unreachable: (source, destination, head, why) =>
-        this.icmp.refuseSegment(source, destination, head, why),
+      unreachable: (source, destination, head, why) => {
+        const whole = this.lan.packetOf(protocol.tcp, source, destination, head);
+        this.icmp.refuse({ source, destination, whole }, why);
+      },
       maxSegmentBytes: (isV6) =>
         (port.accepts(kinds(isV6)) ? MAX_PACKET_BYTES : plan.mtu) - (isV6 ? 40 : 20),
       send: (source, destination, frame, gsoBytes) => {
@@ -203,7 +205,7 @@ export class UserNet implements NetBackend {
 
   close(): void {
     this.tcp.close();
-    this.udp.close();
-    this.icmp.close();
+    this.udp.flows.close();
+    this.icmp.pings.close();
   }
 }
