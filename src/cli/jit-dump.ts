@@ -127,7 +127,7 @@ function dumpOf(code: GuestCode, linear: bigint) {
     bytesOfPage: (place: number) => bytes.subarray(place, place + PAGE),
     generation: () => 0,
     wasRun: () => true,
-    followed: () => null,
+    followed: () => [],
     mark() {},
   };
   const key = mode | layout.KEY_CODE | layout.KEY_STACK | FLAT;

@@ -54,7 +54,7 @@ function regionOf(cpu: RawCpu, place: number, { bytes, offset, key }: CaseCode):
     placeOfPage: (delta) => (delta === 0 ? place : 0),
     generation: () => 0,
     wasRun: () => true,
-    followed: () => null,
+    followed: () => [],
     mark() {},
   };
   const region = discover(tables.decoder, view, offset);

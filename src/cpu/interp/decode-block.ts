@@ -6,8 +6,9 @@
 import { type CodeMode, type DecodeResult, Decoder, formOf, Insn } from '../isa/decode.js';
 import { type FieldClass, fieldClass } from '../isa/operands.js';
 import type { Entry } from '../isa/table.js';
+import { flowOf } from '../jit/region.js';
 import * as L from '../state/layout.js';
-import { blockEntry, generationOf } from './block-place.js';
+import { blockEntry, generationOf, targetsEntry } from './block-place.js';
 import { HandlerIndex } from './handler-index.js';
 import * as R from './record.js';
 
@@ -172,7 +173,7 @@ export function createBlockDecoder(
       arena = cpu + L.BLOCK_ARENA;
     }
     view.setInt32(arena + R.B_COUNT, 0, true);
-    view.setBigUint64(arena + R.B_NEXT, 0n, true);
+    view.setInt32(arena + R.B_TARGETS, 0, true);
     view.setInt32(arena + R.B_GENERATION, generationOf(view, place), true);
     view.setUint32(arena + R.B_SECOND, second, true);
     view.setInt32(
@@ -213,6 +214,18 @@ export function createBlockDecoder(
     view.setInt32(entry + R.H_RECORD, first, true);
   }
 
+  /** Where the targets of the branch just decoded are kept. */
+  function targetsOf(place: number): number {
+    const flow = flowOf(insn.entry);
+    if (flow !== 'jump-indirect' && flow !== 'call-indirect') return 0;
+    const entry = targetsEntry(cpu, place);
+    if (view.getUint32(entry + R.T_PLACE, true) !== place) {
+      bytes.fill(0, entry, entry + R.T_SIZE);
+      view.setUint32(entry + R.T_PLACE, place, true);
+    }
+    return entry;
+  }
+
   const crossing = new Uint8Array(16);
 
   return {
@@ -232,6 +245,7 @@ export function createBlockDecoder(
       markCode(place, Math.min(pageEnd - place, 15));
       let at = first;
       let next = place;
+      let last = place;
       let count = 0;
       while (count < MAX_BLOCK && next < pageEnd) {
         const result = tables.decoder.decode(bytes, next, pageEnd, mode as CodeMode, insn);
@@ -248,10 +262,14 @@ export function createBlockDecoder(
           break;
         }
         writeRecord(at, next - pageStart, handlerOfInsn());
+        last = next;
         next += insn.length;
         at += R.RECORD_SIZE;
         count++;
-        if (insn.entry.options.ends) break;
+        if (insn.entry.options.ends) {
+          view.setInt32(first - R.RECORD_SIZE + R.B_TARGETS, targetsOf(last), true);
+          break;
+        }
       }
       writeEnd(at, next - pageStart);
       for (let i = 0; i < count; i++) {

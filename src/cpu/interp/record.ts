@@ -41,8 +41,16 @@ export const B_COUNT = 0;
 export const B_GENERATION = 4;
 export const B_SECOND = 8;
 export const B_SECOND_GENERATION = 12;
-/** RIP of the block that last followed it in the interpreter, u64; 0: none. */
-export const B_NEXT = 16;
+/** Of a block that ends in an indirect branch: address of its entry at JIT_TARGETS; else 0. */
+export const B_TARGETS = 16;
+
+/**
+ * An entry of JIT_TARGETS, 128 bytes: the branch's place, then RIPs of blocks that followed it in the interpreter, u64, each in the
+ * slot ((RIP >> 2 ^ RIP >> 6) & 15) + 1; the last slot has those of two.
+ */
+export const T_PLACE = 0;
+export const T_SLOTS = 15;
+export const T_SIZE = 128;
 
 /** Handlers that are not instructions: 0 ends a block, these two raise #UD and #GP. */
 export const HANDLER_UD = 1;

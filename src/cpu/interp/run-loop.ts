@@ -70,7 +70,7 @@ class RunBuilder extends FunctionBuilder {
   private readonly step: Var;
   /** The record to run next. */
   private readonly rec: Var;
-  /** Header of the block that was run before; 0: none. */
+  /** Where the targets of the block that was run before are kept; 0: nowhere. */
   private readonly before: Var;
 
   constructor(module: WasmModule) {
@@ -237,12 +237,21 @@ class RunBuilder extends FunctionBuilder {
     this.br(again);
   }
 
-  /** Which block follows which: what the JIT takes for the target of an indirect branch. */
+  /** Which block follows which: what the JIT takes for the targets of an indirect branch. */
   private remember(rip: Value): void {
     const before = this.get(this.before);
-    this.if(before, () => this.effect('i64.store', [before, rip], R.B_NEXT));
+    this.if(before, () => {
+      const low = this.wrap(rip);
+      const hash = this.xor(this.shrUC(low, 2), this.shrUC(low, 6));
+      const slot = this.andC(hash, 15);
+      const inside = this.select(this.eq(slot, this.i32(15)), this.i32(14), slot);
+      this.effect('i64.store', [this.add(before, this.shlC(inside, 3)), rip], 8);
+    });
     const header = this.addC(this.get(this.rec), -R.RECORD_SIZE);
-    this.set(this.before, this.select(this.get(this.rec), header, this.i32(0)));
+    this.set(this.before, this.i32(0));
+    this.if(this.get(this.rec), () =>
+      this.set(this.before, this.load('i32.load', header, R.B_TARGETS)),
+    );
   }
 
   private generation(place: Value): Value {

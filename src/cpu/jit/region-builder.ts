@@ -197,7 +197,9 @@ export class RegionBuilder extends Sem {
   protected interrupted(node: RegionNode): void {
     const asked = this.ne(this.state('i64.load', L.ATTENTION), this.i64(0));
     const over = this.geU(this.get(this.count), this.state('i64.load', L.ICOUNT_LIMIT));
-    this.cold(this.or(asked, over), () => this.exitTo(node.at, 0));
+    this.cold(this.or(asked, over), () =>
+      this.exitTo(node.flow === 'switch' ? this.get(this.exitRip) : node.at, 0),
+    );
   }
 
   private straight(node: RegionNode): void {
@@ -214,6 +216,10 @@ export class RegionBuilder extends Sem {
       this.instruction(insn);
       this.at += insn.length;
     });
+    if (node.flow === 'switch') {
+      this.ifTargets(this.get(this.exitRip), node.edges);
+      if (!this.left) this.exitTo(this.get(this.exitRip), 0);
+    }
     const follow = node.flow === 'jcc' ? node.edges[1] : node.edges[0];
     const falls = node.flow === 'jcc' || node.flow === 'next' || node.flow === 'event';
     if (falls && !this.left) {
@@ -279,7 +285,7 @@ export class RegionBuilder extends Sem {
       this.exitTo(edge.at, 0);
       return;
     }
-    if (to.page !== this.node.page) this.guard(to.page, edge.at);
+    if (to.page !== this.node.page && to.flow !== 'switch') this.guard(to.page, edge.at);
     const again = to.isLoop && to.order <= this.node.order;
     if (again || to.isMerge) {
       this.materialise();
@@ -350,21 +356,39 @@ export class RegionBuilder extends Sem {
         else this.callOut(target, edges[0]!);
         return;
       case 'call-indirect':
-        if (edges.length > 1) this.ifTarget(target, edges[0]!);
+        this.ifTargets(target, edges.slice(0, -1));
         this.callOut(target, edges.at(-1)!);
         return;
       case 'jump-indirect':
-        if (edges[0]?.to) this.ifTarget(target, edges[0]);
+        if (edges[0]?.to?.flow === 'switch') {
+          this.set(this.exitRip, target);
+          this.follow(edges[0]);
+          return;
+        }
+        this.ifTargets(target, edges);
         break;
       case 'ret':
-        if (edges[0]?.to) this.ifTarget(target, edges[0]);
+        if (edges[0]?.to) this.ifTargets(target, edges);
     }
     this.materialise();
     this.exitTo(target, 0);
   }
 
-  private ifTarget(target: Value, edge: Edge): void {
-    this.if(this.eq(target, this.address(edge.at)), () => this.follow(edge));
+  /** Goes on where the target is one of these. */
+  private ifTargets(target: Value, edges: readonly Edge[]): void {
+    const sorted = [...edges].sort((a, b) => a.at - b.at);
+    const half = sorted.length >> 1;
+    if (half < 2) {
+      for (const edge of sorted) {
+        this.if(this.eq(target, this.address(edge.at)), () => this.follow(edge));
+      }
+      return;
+    }
+    this.if(
+      this.ltU(target, this.address(sorted[half]!.at)),
+      () => this.ifTargets(target, sorted.slice(0, half)),
+      () => this.ifTargets(target, sorted.slice(half)),
+    );
   }
 
   /** A call of the guest is a call here: the callee's return comes back, or nothing of this region goes on. */

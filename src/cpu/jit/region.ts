@@ -25,7 +25,9 @@ export type Flow =
   | 'jump-indirect'
   | 'call-indirect'
   | 'event'
-  | 'leave';
+  | 'leave'
+  /** No instruction: where all indirect jumps of a function with several targets meet. */
+  | 'switch';
 
 /** Instructions that end a block for the interpreter only because interrupts may follow them. */
 const EVENTS = new Set(['popf', 'sti']);
@@ -56,8 +58,8 @@ export interface CodeView {
   generation(place: number): number;
   /** The interpreter has run a block that starts here. */
   wasRun(place: number): boolean;
-  /** Where control last went from the block of the interpreter's at `place`, from the entry's page; or null. */
-  followed(place: number): number | null;
+  /** Where control went from the indirect branch at `place`, counted from the entry's page. */
+  followed(place: number): number[];
   /** These bytes are looked at. */
   mark(place: number, length: number): void;
   /** Regions end before such an instruction, whatever else it is. */
@@ -96,8 +98,8 @@ export class RegionNode {
     readonly page: RegionPage,
     readonly insns: readonly Insn[],
     readonly flow: Flow,
-    /** Of an indirect branch: where it went lately. */
-    readonly predicted: number | null,
+    /** Of an indirect branch: where it went. */
+    readonly targets: readonly number[],
   ) {}
 }
 
@@ -112,7 +114,7 @@ export interface Context {
   readonly runs: Map<number, Run>;
   readonly leaders: Set<number>;
   /** Inlined callees, by the address of the call. */
-  readonly callees: Map<number, Context>;
+  readonly callees: Map<number, Context[]>;
   nodes: Map<number, RegionNode>;
 }
 
@@ -123,8 +125,8 @@ interface Run {
   readonly flow: Flow;
   /** Address after the last instruction. */
   readonly end: number;
-  /** Of an indirect branch: where it went lately. */
-  readonly predicted: number | null;
+  /** Of an indirect branch: where it went. */
+  readonly targets: readonly number[];
 }
 
 export interface Region {
@@ -216,11 +218,11 @@ class Discovery {
         work.push(run.end);
         break;
       case 'call-indirect':
-        if (run.predicted !== null) this.inline(context, run, run.predicted);
+        for (const to of run.targets) this.inline(context, run, to);
         work.push(run.end);
         break;
       case 'jump-indirect':
-        if (run.predicted !== null && this.isLikely(run.predicted)) work.push(run.predicted);
+        work.push(...run.targets.filter((to) => this.isLikely(to)));
         break;
       case 'event':
       case 'next':
@@ -237,12 +239,14 @@ class Discovery {
 
   private inline(context: Context, run: Run, target: number): void {
     if (context.depth >= MAX_INLINE_DEPTH || !this.isLikely(target)) return;
-    for (let c: Context | null = context; c; c = c.parent) if (c.entry === target) return;
     const before = this.instructions;
     if (before > MAX_INSTRUCTIONS) return;
     const callee = this.context(context, target, run.end);
-    if (this.explore(callee, MAX_INLINED)) context.callees.set(run.starts.at(-1)!, callee);
-    else this.instructions = before;
+    if (!this.explore(callee, MAX_INLINED)) this.instructions = before;
+    else {
+      const call = run.starts.at(-1)!;
+      context.callees.set(call, [...(context.callees.get(call) ?? []), callee]);
+    }
   }
 
   /** Decodes up to the end of the block or page; null: nothing here. */
@@ -272,8 +276,8 @@ class Discovery {
     }
     if (insns.length === 0) return null;
     const indirect = flow === 'call-indirect' || flow === 'jump-indirect';
-    const predicted = indirect ? code.followed(page.place + first) : null;
-    return { page, insns, starts, flow, end: at + (offset - first), predicted };
+    const targets = indirect ? code.followed(page.place + (starts.at(-1)! & (PAGE - 1))) : [];
+    return { page, insns, starts, flow, end: at + (offset - first), targets };
   }
 }
 
@@ -296,17 +300,30 @@ function cut(context: Context): void {
       if (!context.nodes.has(at)) {
         const insns = run.insns.slice(from, i);
         const flow = last ? run.flow : 'next';
-        const node = new RegionNode(context, at, run.page, insns, flow, run.predicted);
+        const node = new RegionNode(context, at, run.page, insns, flow, run.targets);
         context.nodes.set(at, node);
       }
       from = i;
     }
   }
-  for (const callee of context.callees.values()) cut(callee);
+  for (const callee of [...context.callees.values()].flat()) cut(callee);
+}
+
+/** A page that is never the one of an instruction. */
+const NO_PAGE: RegionPage = { delta: 0, place: 0, generation: 0 };
+
+/** Edges from a call into what was inlined there. */
+function inlinedAt(context: Context, at: number): Edge[] {
+  const entries = (context.callees.get(at) ?? []).map((callee) => ({
+    at: callee.entry,
+    to: callee.nodes.get(callee.entry) ?? null,
+  }));
+  return entries.filter(({ to }) => to);
 }
 
 function connect(context: Context): void {
   const edge = (at: number): Edge => ({ at, to: context.nodes.get(at) ?? null });
+  const meeting = new RegionNode(context, context.entry, NO_PAGE, [], 'switch', []);
   for (const node of context.nodes.values()) {
     const last = node.insns.at(-1)!;
     let end = node.at;
@@ -320,9 +337,8 @@ function connect(context: Context): void {
         node.edges = [edge(target)];
         break;
       case 'call': {
-        const callee = context.callees.get(end - last.length);
-        const to = callee?.nodes.get(callee.entry);
-        node.edges = to ? [{ at: target, to }] : [edge(end)];
+        const [inlined] = inlinedAt(context, end - last.length);
+        node.edges = [inlined ?? edge(end)];
         break;
       }
       case 'ret': {
@@ -331,19 +347,23 @@ function connect(context: Context): void {
         break;
       }
       case 'call-indirect': {
-        const callee = context.callees.get(end - last.length);
-        const to = callee?.nodes.get(callee.entry);
-        node.edges = to ? [{ at: callee!.entry, to }, edge(end)] : [edge(end)];
+        node.edges = [...inlinedAt(context, end - last.length), edge(end)];
         break;
       }
       case 'jump-indirect':
-        node.edges = node.predicted === null ? [] : [edge(node.predicted)];
+        node.edges = node.targets.map(edge).filter(({ to }) => to);
+        if (node.edges.length > 1) {
+          for (const one of node.edges) {
+            if (!meeting.edges.some(({ to }) => to === one.to)) meeting.edges.push(one);
+          }
+          node.edges = [{ at: node.at, to: meeting }];
+        }
         break;
       default:
         node.edges = [edge(end)];
     }
   }
-  for (const callee of context.callees.values()) connect(callee);
+  for (const callee of [...context.callees.values()].flat()) connect(callee);
 }
 
 /** The region that begins `offset` bytes into the entry's page; null: its first instruction is not for us. */

@@ -314,6 +314,9 @@ export const JIT_CLOCK = 0x4dc;
 /** When regions were last entered, by module: u32 each. */
 export const JIT_STAMPS = 0x5_0000;
 export const JIT_STAMPS_MAX = 0x4000;
+/** Where indirect branches went: a hash table by their place (see interp/record.ts). */
+export const JIT_TARGETS = 0x6_0000;
+export const JIT_TARGETS_ENTRIES = 0x800;
 /** Translated regions by RIP, as long as CODE_EPOCH stays the same (see jit/region-hash.ts). */
 export const JIT_CACHE = 0x4_0000;
 export const JIT_CACHE_ENTRIES = 0x1000;

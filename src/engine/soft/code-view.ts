@@ -1,12 +1,5 @@
-import { blockEntry, generationOf } from '../../cpu/interp/block-place.js';
-import {
-  B_NEXT,
-  H_GENERATION,
-  H_MODE,
-  H_PLACE,
-  H_RECORD,
-  RECORD_SIZE,
-} from '../../cpu/interp/record.js';
+import { blockEntry, generationOf, targetsEntry } from '../../cpu/interp/block-place.js';
+import { H_GENERATION, H_MODE, H_PLACE, T_PLACE, T_SLOTS } from '../../cpu/interp/record.js';
 import type { CodeMode } from '../../cpu/isa/decode.js';
 import type { Entry } from '../../cpu/isa/table.js';
 import type { CodeView } from '../../cpu/jit/region.js';
@@ -48,14 +41,14 @@ export function codeView(
   const mode = (key & 3) as CodeMode;
   const first = rip & ~0xfffn;
 
-  /** First record of the interpreter's block at a place; 0: none. */
-  const recordOf = (at: number): number => {
+  /** The interpreter has a block that starts there. */
+  const wasRun = (at: number): boolean => {
     const entry = blockEntry(cpu, at);
-    const same =
+    return (
       memory.getUint32(entry + H_PLACE, true) === at &&
       memory.getInt32(entry + H_MODE, true) === mode &&
-      memory.getInt32(entry + H_GENERATION, true) === generationOf(memory, at);
-    return same ? memory.getInt32(entry + H_RECORD, true) : 0;
+      memory.getInt32(entry + H_GENERATION, true) === generationOf(memory, at)
+    );
   };
 
   return {
@@ -74,11 +67,14 @@ export function codeView(
       return at % PAGE === 0 && at + PAGE <= memory.byteLength ? at : 0;
     },
     generation: (at) => generationOf(memory, at),
-    wasRun: (at) => recordOf(at) !== 0,
+    wasRun,
     followed: (at) => {
-      const record = recordOf(at);
-      const next = record === 0 ? 0n : memory.getBigUint64(record - RECORD_SIZE + B_NEXT, true);
-      return next === 0n ? null : Number(next - first);
+      const entry = targetsEntry(cpu, at);
+      if (memory.getUint32(entry + T_PLACE, true) !== at) return [];
+      const targets = Array.from({ length: T_SLOTS }, (_, i) =>
+        memory.getBigUint64(entry + 8 + i * 8, true),
+      );
+      return targets.filter((rip) => rip !== 0n).map((rip) => Number(rip - first));
     },
     mark: (at, length) => reading.mark(at, length),
     ...(reading.leaves ? { leaves: reading.leaves } : {}),
