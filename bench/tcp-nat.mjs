@@ -70,6 +70,7 @@ function rig({ TcpNat, HEADROOM }, largest) {
         destroy() {},
         pause() {},
         resume() {},
+        release() {},
       };
     },
   });

@@ -14,6 +14,7 @@ import { benchInterpBuild } from '../bench/interp-build.mjs';
 import { benchKvm } from '../bench/kvm.mjs';
 import { benchMemory } from '../bench/memory.mjs';
 import { benchMips } from '../bench/mips.mjs';
+import { benchTcpNat } from '../bench/tcp-nat.mjs';
 import { build } from './lib/build.mjs';
 import { nodeProgram } from './lib/current-node.mjs';
 import { ensureGuests, guestOrigins } from './lib/guests.mjs';
@@ -31,6 +32,7 @@ const benches = {
   kvm: benchKvm,
   disk: benchDisk,
   debian: benchDebian,
+  tcp: benchTcpNat,
 };
 
 const flagTable = { ...guestFlags, json: { type: 'string' } };

@@ -5,6 +5,10 @@ const GATHER_BYTES = 32 << 10;
 /** Free bytes before what is gathered: enough for the headers of any segment. */
 const LEAD_BYTES = 128;
 
+/** The bytes, copied if what they are a view of is much larger. */
+export const compact = (bytes: Uint8Array): Uint8Array =>
+  bytes.buffer.byteLength > 2 * bytes.length + 256 ? bytes.slice() : bytes;
+
 /**
  * Bytes that wait in order. What is pushed is kept and not copied, except small pieces, so that neither
  * many of those nor a view of a few bytes into a large buffer cost more memory than twice their length.
@@ -32,10 +36,7 @@ export class ByteQueue {
       gathered.set(bytes);
       chunks.push(gathered);
       this.free = GATHER_BYTES - bytes.length;
-    } else if (bytes.length > 0) {
-      const isWasteful = bytes.buffer.byteLength > 2 * bytes.length + 256;
-      chunks.push(isWasteful ? bytes.slice() : bytes);
-    }
+    } else if (bytes.length > 0) chunks.push(compact(bytes));
   }
 
   /** The last chunk takes no more. */

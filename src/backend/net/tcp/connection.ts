@@ -1,25 +1,12 @@
 import { put16, put32 } from '../checksum.js';
 import { Receiver } from './receiver.js';
-import {
-  flag,
-  HEADER_BYTES,
-  putSynOptions,
-  putTimestamps,
-  type Segment,
-  SYN_OPTION_BYTES,
-  TIMESTAMP_BYTES,
-} from './segment.js';
+import * as wire from './segment.js';
+import { flag, HEADER_BYTES, type Segment } from './segment.js';
 import { Sender } from './sender.js';
-import {
-  type Endpoint,
-  HEADROOM,
-  type HostStream,
-  type HostStreamEvents,
-} from './tcp-environment.js';
+import type { Endpoint, HostStream, HostStreamEvents } from './tcp-environment.js';
+import { HEADROOM } from './tcp-environment.js';
 import type { TcpNat } from './tcp-nat.js';
 
-/** 65,535 << 5 is more than a window ever is. */
-const WINDOW_SHIFT = 5;
 /** Less is not believed: it would be all headers. */
 const LEAST_MAX_SEGMENT = 64;
 /** A timestamp older than this says nothing any more: 24 days. [RFC 7323 5.5] */
@@ -58,9 +45,6 @@ export class Connection implements HostStreamEvents {
   private stamps = true;
   private guestShift = 0;
 
-  /** The guest has these bytes of the host's. */
-  readonly free = (bytes: Uint8Array): void => this.stream.release(bytes);
-
   private readonly isV6: boolean;
   private readonly ownMaxSegment: number;
   private readonly stampOrigin: number;
@@ -77,6 +61,11 @@ export class Connection implements HostStreamEvents {
   private isPaused = false;
   private hasEnded = false;
   private guestClosedFirst = false;
+
+  /** The guest has these bytes of the host's. A frame that waits for the card may be made of them. */
+  readonly free = (bytes: Uint8Array): void => {
+    if (!this.nat.isBlocked) this.stream.release(bytes);
+  };
 
   constructor(
     readonly nat: TcpNat,
@@ -215,7 +204,7 @@ export class Connection implements HostStreamEvents {
       if (receiver.isFinished && !wasFinished) this.guestClosedFirst = !sender.hasSentFin;
       this.owesAck = true;
       // Who has lost something should know at once. [RFC 5681 4.2]
-      if (isEarly) this.acknowledge();
+      if (isEarly) this.emit(flag.ack, sender.next, 0);
     }
     this.nat.pollSoon(this);
   }
@@ -225,11 +214,8 @@ export class Connection implements HostStreamEvents {
     const { una } = sender;
     const window = segment.window << this.guestShift;
     const isSame = ack === una && window === sender.window && segment.length === 0;
-    for (let i = 0; this.sacks && i < segment.sackCount; i++) {
-      const start = sender.positionOf(segment.sacks[2 * i]!);
-      sender.sack(start, sender.positionOf(segment.sacks[2 * i + 1]!));
-    }
     if (ack > una) sender.acknowledge(ack);
+    if (this.sacks && ack >= una) sender.sack(segment);
     const isNewer =
       position > windowSequence || (position === windowSequence && ack >= this.windowAck);
     if (isNewer && ack >= una) {
@@ -268,17 +254,15 @@ export class Connection implements HostStreamEvents {
 
   error(code: string): void {
     const match = this.state === 'connecting' ? unreachable.exec(code) : null;
-    if (match === null) {
-      this.abort();
-      return;
-    }
-    const { guest, peer, receiver } = this;
-    const head = new Uint8Array(8);
-    put32(head, 0, (guest.port << 16) | peer.port);
-    put32(head, 4, receiver.initial);
-    const reason = match[1] === undefined ? 'host' : 'network';
-    this.nat.env.unreachable(guest.address, peer.address, head, reason);
-    this.dispose();
+    if (match !== null) {
+      const { guest, peer, receiver } = this;
+      const head = new Uint8Array(8);
+      put32(head, 0, (guest.port << 16) | peer.port);
+      put32(head, 4, receiver.initial);
+      const reason = match[1] === undefined ? 'host' : 'network';
+      this.nat.env.unreachable(guest.address, peer.address, head, reason);
+      this.dispose();
+    } else this.abort();
   }
 
   close(): void {
@@ -309,7 +293,7 @@ export class Connection implements HostStreamEvents {
       if (receiver.hasOpened) this.owesAck = true;
     }
     this.output();
-    if (this.owesAck && this.state !== 'closed') this.acknowledge();
+    if (this.owesAck && this.state !== 'closed') this.emit(flag.ack, sender.next, 0);
     // Both sides have said all.
     if (this.state !== 'open' || !this.hasEnded || !sender.isFinished) return;
     this.state = this.guestClosedFirst ? 'closed' : 'time-wait';
@@ -322,10 +306,6 @@ export class Connection implements HostStreamEvents {
     if (this.state === 'connecting' || this.state === 'closed') return;
     this.sender.output();
     this.nat.arm(this);
-  }
-
-  private acknowledge(): void {
-    this.emit(flag.ack, this.sender.next, 0);
   }
 
   /** Ends the host's side. */
@@ -364,7 +344,7 @@ export class Connection implements HostStreamEvents {
   // Segments to the guest.
 
   private get stampBytes(): number {
-    return this.stamps ? TIMESTAMP_BYTES : 0;
+    return this.stamps ? wire.TIMESTAMP_BYTES : 0;
   }
 
   /** Most data of a segment. Where the card takes no large ones, each is a packet. */
@@ -383,9 +363,9 @@ export class Connection implements HostStreamEvents {
     }
     const isSyn = (flags & flag.syn) !== 0;
     const isFirst = this.state === 'syn-sent';
-    const headerBytes = HEADER_BYTES + this.stampBytes + (isSyn ? SYN_OPTION_BYTES : 0);
+    const headerBytes = HEADER_BYTES + this.stampBytes + (isSyn ? wire.SYN_OPTION_BYTES : 0);
     const frame = this.frameOf(position, bytes, HEADROOM + headerBytes);
-    const shift = this.scales && !isSyn ? WINDOW_SHIFT : 0;
+    const shift = this.scales && !isSyn ? wire.WINDOW_SHIFT : 0;
     put32(frame, HEADROOM, (this.peer.port << 16) | this.guest.port);
     put32(frame, HEADROOM + 4, sender.initial + position);
     put32(frame, HEADROOM + 8, isFirst ? 0 : receiver.initial + receiver.next);
@@ -395,9 +375,11 @@ export class Connection implements HostStreamEvents {
     put32(frame, HEADROOM + 16, 0);
     const at = HEADROOM + HEADER_BYTES;
     const stamp = Math.floor(this.nowMs) + this.stampOrigin;
-    if (this.stamps) putTimestamps(frame, at, stamp, isFirst ? 0 : this.lastStamp);
-    const offered = this.scales ? WINDOW_SHIFT : -1;
-    if (isSyn) putSynOptions(frame, at + this.stampBytes, this.ownMaxSegment, offered, this.sacks);
+    if (this.stamps) wire.putTimestamps(frame, at, stamp, isFirst ? 0 : this.lastStamp);
+    if (isSyn) {
+      const options = wire.synOptions(this.ownMaxSegment, this.scales, this.sacks);
+      for (let i = 0; i < 3; i++) put32(frame, at + this.stampBytes + 4 * i, options[i]!);
+    }
     this.owesAck = false;
     this.lastAckSent = receiver.next;
     const gsoBytes = bytes > this.packetBytes ? this.packetBytes : 0;

@@ -1,6 +1,8 @@
-import { ByteQueue } from './byte-queue.js';
-import { Reassembly } from './reassembly.js';
+import { ByteQueue, compact } from './byte-queue.js';
 import type { TcpNat } from './tcp-nat.js';
+
+/** Segments beyond this many that come before their time are not kept. */
+const MAX_EARLY = 256;
 
 /**
  * The guest's bytes on their way to the host. Positions count from the guest's SYN, which has position 0,
@@ -9,7 +11,9 @@ import type { TcpNat } from './tcp-nat.js';
 export class Receiver {
   /** In order, and not with the host yet. */
   readonly queue = new ByteQueue();
-  readonly early = new Reassembly();
+  /** What came before its time, by position; some of it may be there twice. */
+  private readonly early: { position: number; bytes: Uint8Array }[] = [];
+  private earlyBytes = 0;
   /** The guest's initial sequence number. */
   initial = 0;
   /** The first position that has not come. */
@@ -34,32 +38,37 @@ export class Receiver {
     return position < edge && position + length > next;
   }
 
-  /** Takes of a segment's data what is new and fits. */
+  /** Takes of a segment's data what is new and fits, and what has waited for it. */
   receive(position: number, data: Uint8Array, hasFin: boolean): void {
+    const { early } = this;
     const end = position + data.length;
-    if (hasFin && end < this.edge && this.finAt > end && this.early.pieces.lastEnd <= end) {
-      this.finAt = Math.max(end, this.next);
+    if (hasFin && end < this.edge) this.finAt = Math.min(this.finAt, Math.max(end, this.next));
+    this.place(position, data);
+    for (let first = early[0]; first && first.position <= this.next; first = early[0]) {
+      early.shift();
+      this.earlyBytes -= first.bytes.length;
+      this.place(first.position, first.bytes);
     }
-    const from = Math.max(position, this.next);
-    const to = Math.min(end, this.edge, this.finAt);
-    if (from < to) {
-      const bytes =
-        to - from === data.length ? data : data.subarray(from - position, to - position);
-      if (from === this.next) {
-        this.take(bytes);
-        const more = this.early.take(this.next);
-        if (more !== undefined) this.take(more);
-      } else this.early.add(from, bytes, this.next, this.edge - this.next);
-    }
-    if (this.next === this.finAt) {
-      this.next++;
-      this.isFinished = true;
-    }
+    if (this.next !== this.finAt) return;
+    this.next++;
+    this.isFinished = true;
   }
 
-  private take(bytes: Uint8Array): void {
-    this.queue.push(bytes);
-    this.next += bytes.length;
+  private place(position: number, data: Uint8Array): void {
+    const { early, next } = this;
+    const from = Math.max(position, next);
+    const to = Math.min(position + data.length, this.edge, this.finAt);
+    if (from >= to) return;
+    const bytes = to - from === data.length ? data : data.subarray(from - position, to - position);
+    if (from === next) {
+      this.queue.push(bytes);
+      this.next = to;
+    } else if (early.length < MAX_EARLY && this.earlyBytes + bytes.length <= this.nat.limitBytes) {
+      let at = early.length;
+      while (at > 0 && early[at - 1]!.position > from) at--;
+      early.splice(at, 0, { position: from, bytes: compact(bytes) });
+      this.earlyBytes += bytes.length;
+    }
   }
 
   /** How far the guest may be allowed to go now. */

@@ -11,13 +11,10 @@ export class RoundTrip {
   private timeoutMs = INITIAL_MS;
 
   measured(ms: number): void {
-    if (this.smoothedMs < 0) {
-      this.smoothedMs = ms;
-      this.variationMs = ms / 2;
-    } else {
-      this.variationMs += (Math.abs(this.smoothedMs - ms) - this.variationMs) / 4;
-      this.smoothedMs += (ms - this.smoothedMs) / 8;
-    }
+    const isFirst = this.smoothedMs < 0;
+    const deviation = Math.abs(this.smoothedMs - ms) - this.variationMs;
+    this.variationMs = isFirst ? ms / 2 : this.variationMs + deviation / 4;
+    this.smoothedMs = isFirst ? ms : this.smoothedMs + (ms - this.smoothedMs) / 8;
     this.timeoutMs = Math.max(MIN_MS, this.smoothedMs + 4 * this.variationMs);
   }
 

@@ -8,6 +8,8 @@ export const HEADER_BYTES = 20;
 export const MAX_HEADER_BYTES = 60;
 export const SYN_OPTION_BYTES = 12;
 export const TIMESTAMP_BYTES = 12;
+/** Of our windows: 65,535 << 5 is more than one ever is. */
+export const WINDOW_SHIFT = 5;
 /** [RFC 7323 2.3] */
 const MAX_WINDOW_SHIFT = 14;
 
@@ -96,19 +98,12 @@ export class Segment {
   }
 }
 
-/** Options of a segment with SYN. A shift of -1: no scaling. */
-export function putSynOptions(
-  bytes: Uint8Array,
-  at: number,
-  maxSegment: number,
-  windowShift: number,
-  sacks: boolean,
-): void {
-  const scale = (NOTHING << 24) | (option.windowScale << 8) | windowShift;
-  put32(bytes, at, (option.maxSegment << 16) | maxSegment);
-  put32(bytes, at + 4, windowShift < 0 ? NOTHINGS : scale);
-  put32(bytes, at + 8, sacks ? PADDED | option.sackPermitted : NOTHINGS);
-}
+/** Options of a segment with SYN, in words. */
+export const synOptions = (maxSegment: number, scales: boolean, sacks: boolean): number[] => [
+  (option.maxSegment << 16) | maxSegment,
+  scales ? (NOTHING << 24) | (option.windowScale << 8) | WINDOW_SHIFT : NOTHINGS,
+  sacks ? PADDED | option.sackPermitted : NOTHINGS,
+];
 
 export function putTimestamps(bytes: Uint8Array, at: number, value: number, echo: number): void {
   put32(bytes, at, PADDED | option.timestamps);

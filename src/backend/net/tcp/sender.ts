@@ -1,8 +1,7 @@
 import { ByteQueue } from './byte-queue.js';
 import type { Connection } from './connection.js';
-import { Ranges } from './ranges.js';
 import { RoundTrip } from './round-trip.js';
-import { flag } from './segment.js';
+import { flag, type Segment } from './segment.js';
 
 /** An hour's quarter, nearly: what is not acknowledged by then never will be. [RFC 9293 3.8.3] */
 const MAX_ATTEMPTS = 15;
@@ -40,8 +39,9 @@ export class Sender {
   private timedPosition = -1;
   private timedAtMs = 0;
 
-  // What is lost. Positions from `resend` to `lossEdge`, without those sacked, are sent again.
-  private readonly sacked = new Ranges();
+  // What is lost. Positions from `resend` to `lossEdge` are sent again, without what the last
+  // acknowledgment said to be there, in order of beginnings: begin and end of each piece.
+  private readonly sacked: number[] = [];
   private duplicates = 0;
   private isRecovering = false;
   private recoveryEnd = 0;
@@ -80,7 +80,6 @@ export class Sender {
     const dropped = Math.max(0, Math.min(position, endOfData) - Math.max(una, 1));
     this.queue.drop(dropped, out.free);
     this.una = position;
-    this.sacked.dropBefore(position);
     this.duplicates = 0;
     this.attempts = 0;
     this.isWaiting = false;
@@ -93,9 +92,18 @@ export class Sender {
     if (position < this.next) this.startTimer();
   }
 
-  /** The guest has what is between the positions. Nonsense is dropped. [RFC 2018] */
-  sack(start: number, end: number): void {
-    if (this.una < start && start < end && end <= this.next) this.sacked.add(start, end);
+  /** The guest has these pieces. Nonsense is dropped. [RFC 2018] */
+  sack({ sacks, sackCount }: Segment): void {
+    const { sacked, una, next } = this;
+    sacked.length = 0;
+    for (let i = 0; i < 2 * sackCount; i += 2) {
+      const start = this.positionOf(sacks[i]!);
+      const end = this.positionOf(sacks[i + 1]!);
+      if (start <= una || start >= end || end > next) continue;
+      let at = 0;
+      while (at < sacked.length && sacked[at]! < start) at += 2;
+      sacked.splice(at, 0, start, end);
+    }
   }
 
   setWindow(bytes: number): void {
@@ -113,11 +121,12 @@ export class Sender {
     const { sacked, una, next, out } = this;
     if (isDuplicate) this.duplicates++;
     if (!this.isRecovering) {
-      const isEnough = sacked.length >= LOSS_THRESHOLD * out.packetBytes;
+      const sackedBytes = sacked.reduce((sum, edge, i) => sum + (i % 2 === 0 ? -edge : edge), 0);
+      const isEnough = sackedBytes >= LOSS_THRESHOLD * out.packetBytes;
       if ((this.duplicates < LOSS_THRESHOLD && !isEnough) || una === next) return;
       this.recover(una);
     }
-    const edge = sacked.count > 0 ? sacked.lastEnd : una + out.packetBytes;
+    const edge = sacked[sacked.length - 1] ?? una + out.packetBytes;
     this.lossEdge = Math.min(next, Math.max(this.lossEdge, edge));
   }
 
@@ -142,14 +151,14 @@ export class Sender {
   }
 
   private sendLost(): boolean {
-    const { sacked } = this;
-    if (!this.isRecovering) return false;
+    const { sacked, endOfData, out } = this;
     let position = Math.max(this.resend, this.una);
-    let piece = sacked.indexOf(position);
-    if (piece < sacked.count && sacked.start(piece) <= position) position = sacked.end(piece++);
-    if (position >= this.lossEdge) return false;
-    const end = piece < sacked.count ? Math.min(sacked.start(piece), this.lossEdge) : this.lossEdge;
-    const { endOfData, out } = this;
+    let end = this.lossEdge;
+    for (let i = 0; i < sacked.length && sacked[i]! < end; i += 2) {
+      if (sacked[i]! > position) end = sacked[i]!;
+      else position = Math.max(position, sacked[i + 1]!);
+    }
+    if (!this.isRecovering || position >= end) return false;
     this.timedPosition = -1;
     if (position === 0) return out.emit(flag.syn, 0, 0);
     const bytes = Math.min(end - position, endOfData - position, out.maxDataBytes);
@@ -206,7 +215,7 @@ export class Sender {
       return true;
     }
     // Who has sacked something may forget it. [RFC 2018 8]
-    this.sacked.clear();
+    this.sacked.length = 0;
     this.recover(next);
     this.sendLost();
     this.isWaiting = true;

@@ -2,14 +2,14 @@ import { put32 } from '../checksum.js';
 import { Connection } from './connection.js';
 import { ConnectionTable, portsOf } from './connection-table.js';
 import { flag, HEADER_BYTES, MAX_HEADER_BYTES, Segment } from './segment.js';
-import {
-  type Endpoint,
-  HEADROOM,
-  type IpPacket,
-  type OpenStream,
-  type TcpEnvironment,
-  type TcpMachine,
+import type {
+  Endpoint,
+  IpPacket,
+  OpenStream,
+  TcpEnvironment,
+  TcpMachine,
 } from './tcp-environment.js';
+import { HEADROOM } from './tcp-environment.js';
 
 /** Each has a socket of the host. */
 const MAX_CONNECTIONS = 1024;
@@ -73,12 +73,8 @@ export class TcpNat implements TcpMachine {
   /** The connection that was idle for longest makes room for one too many. */
   private add(guest: Endpoint, peer: Endpoint): Connection {
     const { all } = this.table;
-    if (all.size >= MAX_CONNECTIONS) {
-      let oldest: Connection | undefined;
-      for (const one of all)
-        if (oldest === undefined || one.activeMs < oldest.activeMs) oldest = one;
-      oldest?.abort();
-    }
+    if (all.size >= MAX_CONNECTIONS)
+      [...all].reduce((oldest, one) => (one.activeMs < oldest.activeMs ? one : oldest)).abort();
     const connection = new Connection(this, guest, peer);
     this.table.add(connection);
     this.arm(connection);
