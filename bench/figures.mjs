@@ -76,6 +76,14 @@ const asked = [
     ...atMost(2, 1),
     value: (tables) => tables.debian?.[0]?.ratio,
   },
+  ...[
+    ['out', 'guest to host'],
+    ['in', 'host to guest'],
+  ].map(([direction, words]) => ({
+    name: `iperf3 ${words} through the NAT, x slirp`,
+    ...atLeast(1, 2),
+    value: ({ net }) => net?.find((one) => one.direction === direction)?.ratio,
+  })),
   {
     name: 'qcow2 sequential write on the host side, x qemu-img bench',
     ...atLeast(0.5, 1),

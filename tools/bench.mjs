@@ -14,6 +14,7 @@ import { benchInterpBuild } from '../bench/interp-build.mjs';
 import { benchKvm } from '../bench/kvm.mjs';
 import { benchMemory } from '../bench/memory.mjs';
 import { benchMips } from '../bench/mips.mjs';
+import { benchNet } from '../bench/net.mjs';
 import { benchTcpNat } from '../bench/tcp-nat.mjs';
 import { build } from './lib/build.mjs';
 import { nodeProgram } from './lib/current-node.mjs';
@@ -32,6 +33,7 @@ const benches = {
   kvm: benchKvm,
   disk: benchDisk,
   debian: benchDebian,
+  net: benchNet,
   tcp: benchTcpNat,
 };
 
