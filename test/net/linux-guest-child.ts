@@ -1,9 +1,9 @@
-// The guest's side of a test: `PROGRAM VERB HOST PORT SEED`; what it has to say it prints in a line.
+// The guest's side of a test: `PROGRAM VERB HOST PORT SEED [BYTES]`; what it has to say it prints in a line.
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exchange } from './exchange.js';
 
-const [verb, host, port, seed] = process.argv.slice(2);
+const [verb, host, port, seed, most] = process.argv.slice(2);
 const at = { host: host!, port: Number(port) };
 const start = Number(seed);
 
@@ -11,7 +11,7 @@ const verbs: Record<string, () => Promise<string>> = {
   /** Sends and receives, and says what both were. */
   async exchange() {
     const socket = connect({ ...at, allowHalfOpen: true });
-    return exchange(socket, start);
+    return exchange(socket, start, Number(most));
   },
   /** The same with whoever comes. */
   listen: () =>

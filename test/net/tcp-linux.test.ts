@@ -31,16 +31,26 @@ async function served(t: TestContext, each: (socket: Socket) => void, host = '12
 
 const turned = (said: string) => said.split(' ').reverse().join(' ');
 
+interface Conversation {
+  readonly verb?: string;
+  readonly host?: string;
+  /** Most that each side sends. */
+  readonly most?: number;
+}
+
 /** Random data both ways, each side closing when it has sent all. */
-async function converse(t: TestContext, guest: LinuxGuest, verb = 'exchange', host = gateway) {
+async function converse(
+  t: TestContext,
+  guest: LinuxGuest,
+  { verb = 'exchange', host = gateway, most = 8_000_000 }: Conversation = {},
+) {
   const said: string[] = [];
   const port = await served(
     t,
-    async (socket) =>
-      said.push(turned(await exchange(socket, seed + said.length + 100, 8_000_000))),
+    async (socket) => said.push(turned(await exchange(socket, seed + said.length + 100, most))),
     host === gateway ? '127.0.0.1' : '::1',
   );
-  const heard = (await guest.run(verb, host, port, seed)).split('\n');
+  const heard = (await guest.run(verb, host, port, seed, most)).split('\n');
   // The guest's program is over when its kernel may still be sending.
   for (let i = 0; i < 500 && said.length < heard.length; i++) await sleep(20);
   assert.deepEqual(heard.sort(), said.sort());
@@ -51,7 +61,7 @@ test('Linux and the host exchange random data, exactly', { skip }, async (t) => 
 });
 
 test('Linux and the host exchange random data over IPv6', { skip }, async (t) => {
-  await converse(t, await opened(t), 'exchange', 'fec0::2');
+  await converse(t, await opened(t), { host: 'fec0::2' });
 });
 
 test('Linux with a card that takes no large segments gets exact data', { skip }, async (t) => {
@@ -60,24 +70,28 @@ test('Linux with a card that takes no large segments gets exact data', { skip },
 
 test('Linux gets exact data when frames to it are lost', { skip }, async (t) => {
   const random = new Random(seed);
-  await converse(t, await opened(t, { loss: 0.01, random, takesLarge: false }));
-  await converse(t, await opened(t, { loss: 0.05, random }));
+  await converse(t, await opened(t, { loss: 0.01, random, takesLarge: false }), {
+    most: 1_000_000,
+  });
+  await converse(t, await opened(t, { loss: 0.05, random }), { most: 1_000_000 });
 });
 
 test('the host gets exact data when Linux’s are lost and come out of order', {
   skip,
 }, async (t) => {
   const random = new Random(seed);
-  await converse(t, await opened(t, { lossUp: 0.005, random, takesLarge: false }));
-  await converse(t, await opened(t, { lossUp: 0.005, random }));
+  await converse(t, await opened(t, { lossUp: 0.005, random, takesLarge: false }), {
+    most: 1_000_000,
+  });
+  await converse(t, await opened(t, { lossUp: 0.005, random }), { most: 1_000_000 });
 });
 
 test('50 connections at once keep apart', { skip }, async (t) => {
-  await converse(t, await opened(t), 'many');
+  await converse(t, await opened(t), { verb: 'many', most: 100_000 });
 });
 
 test('a Linux that does not read for a while loses nothing', { skip }, async (t) => {
-  await converse(t, await opened(t), 'sleepy');
+  await converse(t, await opened(t), { verb: 'sleepy' });
 });
 
 test('a host that does not read for a while stops Linux, and loses nothing', {
@@ -92,7 +106,7 @@ test('a host that does not read for a while stops Linux, and loses nothing', {
     socket.resume();
     said = turned(await all);
   });
-  const heard = await guest.run('exchange', gateway, port, seed + 7);
+  const heard = await guest.run('exchange', gateway, port, seed + 7, 8_000_000);
   for (let i = 0; i < 50 && said === ''; i++) await sleep(20);
   assert.equal(heard, said);
 });
