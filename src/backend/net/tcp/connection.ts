@@ -335,7 +335,7 @@ export class Connection implements HostStreamEvents {
     return Math.min(this.sender.deadlineMs, this.activeMs + idleMs);
   }
 
-  /** The deadline has passed. */
+  /** The deadline has passed, or TIME-WAIT is over. */
   expire(): void {
     if (this.state === 'time-wait') this.dispose();
     else if (this.sender.deadlineMs > this.nowMs || !this.sender.expire()) this.abort();

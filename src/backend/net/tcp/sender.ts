@@ -3,7 +3,7 @@ import type { Connection } from './connection.js';
 import { RoundTrip } from './round-trip.js';
 import { flag, type Segment } from './segment.js';
 
-/** An hour's quarter, nearly: what is not acknowledged by then never will be. [RFC 9293 3.8.3] */
+/** About ten minutes; a hundred seconds is the least for data. [RFC 9293 3.8.3] */
 const MAX_ATTEMPTS = 15;
 const MAX_SYN_ATTEMPTS = 6;
 /** Attempts that count when a guest answers, but has no room. [RFC 9293 3.8.6.1] */

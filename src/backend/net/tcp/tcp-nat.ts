@@ -50,7 +50,7 @@ export class TcpNat implements TcpMachine {
       found.input(segment, payload);
       return;
     }
-    if (found !== undefined) this.remove(found);
+    found?.expire();
     const isSensible = isOpening && destinationPort !== 0;
     const open = isSensible ? this.env.connect(destination, destinationPort) : undefined;
     if (open === undefined) {
