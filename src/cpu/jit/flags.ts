@@ -12,3 +12,5 @@ export const KIND_INC = 4;
 export const KIND_DEC = 5;
 /** IMUL of two operands: they stand where result and first operand do. */
 export const KIND_PRODUCT = 6;
+/** Where paths meet: a local has the kind, as a number of those above. */
+export const KIND_MET = 7;

@@ -19,6 +19,7 @@ import {
   KIND_INC,
   KIND_LAZY,
   KIND_LOGIC,
+  KIND_MET,
   KIND_PRODUCT,
   KIND_SUB,
 } from './flags.js';
@@ -34,6 +35,8 @@ const SKIP = 1 << 24;
 const COMPUTED = 1 << 25;
 const RIP_FACTOR = 1 << 26;
 /** All of it is to be exact in a number. */
+/** Pages that were found in a block, by the register that addresses are counted from. */
+const MOST_SEEN = 4;
 const FURTHEST = 1 << 26;
 
 /** Runtime functions that change no general register, no flag and no mapping. */
@@ -77,14 +80,17 @@ interface Seen {
 interface State {
   registers: (Value | undefined)[];
   flags: Flags;
-  seen: Seen | null;
+  seen: Seen[];
 }
 
-/** An address as what it is counted from, and how far. */
+/** An address as what it is counted from, and how far: in 32-bit code from the register as a whole. */
 function split(linear: Value): [Value, number] {
+  if (linear.op === 'i64.extend_i32_u') return split(linear.args[0]!);
+  if (linear.op === 'i32.wrap_i64') return [linear.args[0]!, 0];
   const [base, by] = linear.args;
-  if (linear.op !== 'i64.add' || by?.op !== 'const') return [linear, 0];
-  return [base!, Number(by.imm)];
+  if (!linear.op.endsWith('.add') || by?.op !== 'const') return [linear, 0];
+  const from = base!.op === 'i32.wrap_i64' ? base!.args[0]! : base!;
+  return [from, Number(by.imm)];
 }
 
 export class RegionBuilder extends Sem {
@@ -97,7 +103,7 @@ export class RegionBuilder extends Sem {
   private held: (Value | undefined)[] = new Array(REGISTERS);
   private readonly versions = new Uint32Array(REGISTERS + 1);
   private flags: Flags = { kind: KIND_LAZY };
-  private seen: Seen | null = null;
+  private seen: Seen[] = [];
   /** Linear address of the entry's page. */
   private page!: Value;
   private readonly count: Var;
@@ -109,6 +115,7 @@ export class RegionBuilder extends Sem {
   private readonly pages: RegionPage[] = [];
   private readonly flagResult: Var;
   private readonly flagFirst: Var;
+  private readonly flagKind: Var;
   private readonly exitRip: Var;
   private readonly exitCode: Var;
   private exit!: Label;
@@ -140,6 +147,7 @@ export class RegionBuilder extends Sem {
     this.checked = this.variable('i32');
     this.flagResult = this.variable('i64');
     this.flagFirst = this.variable('i64');
+    this.flagKind = this.variable('i32');
     this.exitRip = this.variable('i64');
     this.exitCode = this.variable('i64');
   }
@@ -167,7 +175,7 @@ export class RegionBuilder extends Sem {
       this.within(node, merges, 0);
       return;
     }
-    this.materialise();
+    this.meet();
     this.loop((again) => {
       this.forget();
       const before = this.labels.get(node);
@@ -281,14 +289,13 @@ export class RegionBuilder extends Sem {
   private follow(edge: Edge): void {
     const { to } = edge;
     if (!to) {
-      this.materialise();
       this.exitTo(edge.at, 0);
       return;
     }
     if (to.page !== this.node.page && to.flow !== 'switch') this.guard(to.page, edge.at);
     const again = to.isLoop && to.order <= this.node.order;
     if (again || to.isMerge) {
-      this.materialise();
+      this.meet();
       this.br(this.labels.get(to)!);
     } else {
       this.tree(to);
@@ -370,6 +377,7 @@ export class RegionBuilder extends Sem {
       case 'ret':
         if (edges[0]?.to) this.ifTargets(target, edges);
     }
+    // This exit is taken often: a call for the flags is saved.
     this.materialise();
     this.exitTo(target, 0);
   }
@@ -445,7 +453,9 @@ export class RegionBuilder extends Sem {
     this.setState('i64.store', L.RIP, rip);
     const unrun = this.zext64(this.andC(this.shrUC(code, 8), 0xffff));
     this.storeCount(this.sub(this.get(this.count), unrun));
-    const kind = this.andC(code, 0xff);
+    const atExit = this.andC(code, 0xff);
+    const met = this.eq(atExit, this.i32(KIND_MET * 4));
+    const kind = this.select(met, this.get(this.flagKind), atExit);
     super.if(
       kind,
       () =>
@@ -501,21 +511,21 @@ export class RegionBuilder extends Sem {
   }
 
   private snapshot(): State {
-    return { registers: [...this.held], flags: { ...this.flags }, seen: this.seen };
+    return { registers: [...this.held], flags: { ...this.flags }, seen: [...this.seen] };
   }
   private restore(state: State): void {
     this.held = [...state.registers];
     this.flags = { ...state.flags };
-    this.seen = state.seen;
+    this.seen = [...state.seen];
   }
   private forgetRegisters(): void {
     this.held = new Array(REGISTERS);
-    this.seen = null;
+    this.seen = [];
   }
   /** Where paths meet nothing is known but the locals. */
   private forget(): void {
     this.forgetRegisters();
-    this.flags = { kind: KIND_LAZY };
+    this.flags = { kind: KIND_MET * 4 };
   }
 
   // --- registers and the rest of the state ---------------------------------------------------------
@@ -762,26 +772,30 @@ export class RegionBuilder extends Sem {
         return found;
       },
     );
-    this.seen = { linear, pointer };
+    const [base] = split(linear);
+    this.seen = [{ linear, pointer }, ...this.seen.filter((one) => split(one.linear)[0] !== base)];
+    this.seen.length = Math.min(this.seen.length, MOST_SEEN);
     return pointer;
   }
 
   /**
-   * Most reads are of the same page as the access before, a known number of bytes further on. (A store may
+   * Most reads are of the same page as an access before, a known number of bytes from it. (A store may
    * have been let through to a page with code: what it is allowed is no help to the next one.)
    */
   private nearby(linear: Value, bytes: number): Value | null {
-    const { seen } = this;
-    if (!seen || this.depth > 0) return null;
-    const [base, from] = split(seen.linear);
-    const [other, to] = split(linear);
-    if (base !== other || base.op === 'const') return null;
-    const distance = to - from;
-    if (distance < 0 || distance > 2048) return null;
-    const first = this.wrap(seen.linear);
-    const last = this.addC(first, distance + bytes - 1);
+    const [base, to] = split(linear);
+    if (this.depth > 0 || base.op === 'const') return null;
+    const seen = this.seen.find((one) => split(one.linear)[0] === base);
+    if (!seen) return null;
+    const distance = to - split(seen.linear)[1];
+    if (Math.abs(distance) > 2048) return null;
+    const place = this.wrap(seen.linear);
+    const to4096 = (by: number): Value => this.xor(place, this.addC(place, by));
+    const [first, last] = [distance, distance + bytes - 1];
+    let apart = to4096(first < 0 ? first : last);
+    if (first < 0 && last > 0) apart = this.or(apart, to4096(last));
     return this.choose(
-      this.ltU(this.xor(first, last), this.i32(4096)),
+      this.ltU(apart, this.i32(4096)),
       () => this.addC(seen.pointer, distance),
       () => {
         const found = this.call('jit_read', [linear, this.i32(bytes)], 'i32');
@@ -901,6 +915,7 @@ export class RegionBuilder extends Sem {
   }
 
   protected override lazyResult(): Value {
+    this.settle();
     const { kind, result } = this.flags;
     if (kind === KIND_LAZY) return result ?? this.get(this.flagResult);
     if (kind >> 2 === KIND_PRODUCT) {
@@ -910,6 +925,7 @@ export class RegionBuilder extends Sem {
   }
 
   protected override lazyAux(): Value {
+    this.settle();
     const { kind, first } = this.flags;
     const bits = this.flagBits;
     switch (kind >> 2) {
@@ -937,6 +953,7 @@ export class RegionBuilder extends Sem {
   }
 
   override flag(name: 'c' | 'p' | 'a' | 'z' | 's' | 'o'): Value {
+    this.settle();
     const kind = this.flags.kind >> 2;
     if (kind === KIND_LAZY || kind === KIND_PRODUCT) return super.flag(name);
     const bits = this.flagBits;
@@ -960,6 +977,7 @@ export class RegionBuilder extends Sem {
   }
 
   override condition(code: number): Value {
+    this.settle();
     const kind = this.flags.kind >> 2;
     const bits = this.flagBits;
     const not = (value: Value): Value => (code & 1 ? this.eqz(value) : value);
@@ -988,7 +1006,27 @@ export class RegionBuilder extends Sem {
 
   /** Brings the flags into the form that FLAG_RES and FLAG_AUX have. */
   private materialise(): void {
+    this.settle();
     if (this.flags.kind === KIND_LAZY) return;
     this.setLazy(this.lazyResult(), this.lazyAux());
+  }
+
+  /** Before paths meet: most often the flags are overwritten soon after, and need no other form. */
+  private meet(): void {
+    const { kind } = this.flags;
+    if (kind >> 2 !== KIND_MET) this.set(this.flagKind, this.i32(kind));
+  }
+
+  /** After they met, when somebody asks for the flags. */
+  private settle(): void {
+    if (this.flags.kind >> 2 !== KIND_MET) return;
+    const kind = this.get(this.flagKind);
+    super.if(kind, () => {
+      this.call('jit_flags', [kind, this.get(this.flagResult), this.get(this.flagFirst)], null);
+      this.set(this.flagResult, this.state('i64.load', L.FLAG_RES));
+      this.set(this.flagFirst, this.state('i64.load32_u', L.FLAG_AUX));
+      this.set(this.flagKind, this.i32(KIND_LAZY));
+    });
+    this.flags = { kind: KIND_LAZY };
   }
 }
