@@ -54,10 +54,12 @@ export const runDebian: Verb = {
     `usage: chassis run debian [flags]\n\n${describeFlags(flags)}\n` +
     'The first time it builds the image (see chassis image build --help); the VM’s own disk is an\n' +
     'overlay over it. The window’s size reaches the guest by the virtio console, hvc0; what the\n' +
-    'serial port says is in serial.log beside the disk.\n\n' +
+    'serial port says is in serial.log beside the disk. Its network is --net user, unless\n' +
+    'another is given; --net none is none.\n\n' +
     'Examples:\n' +
     '  chassis run debian\n' +
-    '  chassis run debian --name lab --memory 2G --ssh-key ~/.ssh/id_ed25519.pub\n' +
+    '  chassis run debian --name lab --memory 2G --ssh-key ~/.ssh/id_ed25519.pub \\\n' +
+    '    --net user,forward=tcp:127.0.0.1:2222:22\n' +
     '  chassis run debian --name lab --fresh --user ada --hostname lab.example\n\n' +
     'Log in as debian with the password debian; poweroff, or Ctrl-A x, ends it.\n',
   async run(argv) {
@@ -117,6 +119,7 @@ function runArguments(args: ParsedArgs, name: string, image: ImageRecord, vm: Vm
     ...(vm.seeded ? [] : [disk('seed', 'format=raw,readonly=on')]),
     ...['--console=stdio', `--serial=file:${vmFile(name, 'serial')}`],
     ...(args.has('rng') ? [] : ['--rng']),
+    ...(args.has('net') ? [] : ['--net=user']),
     ...Object.entries(passed).flatMap(([flag, { value }]) =>
       args.all(flag).map((each) => (value === undefined ? `--${flag}` : `--${flag}=${each}`)),
     ),

@@ -31,9 +31,10 @@ export const debianFiles: Readonly<Record<string, string>> = {
   '/etc/sysctl.d/90-ping.conf': 'net.ipv4.ping_group_range = 0 2147483647\n',
   // The seed is looked for as a volume, and nothing is done where there is none.
   '/etc/cloud/ds-identify.cfg': 'policy: search,found=first,maybe=none,notfound=disabled\n',
+  // A list of one source is taken without looking for it; the second is found by another label.
   // What is in no list here takes seconds at a first start, for things that this image does not have.
   '/etc/cloud/cloud.cfg.d/90_chassis.cfg': [
-    'datasource_list: [NoCloud, None]',
+    'datasource_list: [NoCloud, ConfigDrive]',
     'network: {config: disabled}',
     'manage_etc_hosts: localhost',
     'ssh_deletekeys: false',
