@@ -32,6 +32,7 @@ export const inspect: Verb = {
       serial: [noChar],
       // The files are left alone: another machine may have them.
       disks: config.devices.map(() => new MemoryDisk(0)),
+      nets: config.devices.map(() => ({ offloads: true, send() {}, connect() {}, resume() {} })),
     });
     const inspection = machine.inspect();
     machine.close();

@@ -44,7 +44,7 @@ export const machineFlags: FlagTable = {
   net: {
     value: 'none|user|switch|tap[,...]',
     repeatable: true,
-    help: 'a network card: behind a NAT that needs no rights (user; also forward=tcp:HOST:PORT:PORT, restrict=on, pcap=FILE), name=NAME of a switch of machines here, or name= of a TAP',
+    help: 'a network card, and what its cable goes to: see below',
   },
   console: { value: 'stdio|none|file:PATH', help: 'a virtio console, hvc0, and what is behind it' },
   port: {

@@ -20,6 +20,16 @@ const kinds: Readonly<Record<string, readonly string[]>> = {
   tap: ['name', 'pcap'],
 };
 
+export const netHelp = `A network is written KIND[,KEY=VALUE]...; all kinds take mac=, queues=, mtu= and pcap=FILE, a capture:
+  user                    a NAT that needs no rights; the host is 10.0.2.2 and fec0::2, with
+    forward=tcp|udp:HOST:PORT:[GUEST:]PORT   lets the host's side in; may be repeated
+    restrict=on                              the guest reaches only what was forwarded to it
+    host= guest= dns= host6= dns6= ipv6=on|off resolver= hostname= domain=
+  switch,name=NAME        the machines of this user that name the same switch; or path=SOCKET
+  tap,name=IFNAME         an interface of the host, for who may have one
+  none                    no card, as without the flag
+`;
+
 /** A card for `--net KIND[,key=value...]`; undefined for `none`. */
 export function netDevice(text: string): DeviceConfig | undefined {
   if (text === 'none') return undefined;

@@ -22,7 +22,7 @@ import {
   softOptions,
   traceWords,
 } from './machine-flags.js';
-import { closeNets, openNets } from './net-flags.js';
+import { closeNets, netHelp, openNets } from './net-flags.js';
 import { stderrLog } from './stderr-log.js';
 import { openTerminal, type Terminal, watchWindow } from './terminal.js';
 import type { Verb } from './verb.js';
@@ -64,7 +64,7 @@ const savedFlags = [
 export const run: Verb = {
   summary: 'run a machine until it powers off',
   usage: () =>
-    `usage: chassis run [flags]\n       chassis run debian [flags]\n\n${describeFlags(runFlags)}\n` +
+    `usage: chassis run [flags]\n       chassis run debian [flags]\n\n${describeFlags(runFlags)}\n${netHelp}\n` +
     'Examples:\n' +
     '  chassis run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n' +
     '  chassis run --kernel vmlinuz --append root=/dev/vda1 --disk debian.qcow2,format=qcow2\n' +
