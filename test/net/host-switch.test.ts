@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -115,6 +115,13 @@ test('a card that is full loses nothing of what comes over the socket', options,
     two.got,
     Array.from({ length: 400 }, (_, i) => i & 255),
   );
+});
+
+test('a file that is no socket stays where it is', options, async (t) => {
+  const path = switchPath(t);
+  writeFileSync(path, 'somebody’s');
+  await assert.rejects(openSwitch(path), /cannot use .*lan\.sock: ECONNREFUSED/);
+  assert.equal(readFileSync(path, 'utf8'), 'somebody’s');
 });
 
 test('a switch cannot be where no folder can be made', options, async () => {

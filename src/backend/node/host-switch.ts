@@ -87,22 +87,20 @@ class SwitchNet implements NetBackend, SwitchPort {
     if (this.port.isFull) this.uplink?.pause();
   }
 
-  /** Finds the switch or becomes it. Rejects where neither can be. */
+  /** Finds the switch, or becomes it where nobody is. Rejects where neither can be. */
   async join(): Promise<void> {
     while (!this.isClosed) {
       const refusal = await this.become();
-      if (refusal === undefined) return;
-      if (refusal === 'ECONNREFUSED') rmSync(this.path, { force: true });
-      const isRace = refusal === 'EADDRINUSE' || refusal === 'ECONNREFUSED';
-      if (!isRace && refusal !== 'ENOENT') {
-        throw new NetError('no-host', `--net switch: cannot use ${this.path}: ${refusal}`);
-      }
-      if (refusal !== 'ENOENT') await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-      const failure = await this.serve();
+      const isNobody = refusal === 'ECONNREFUSED' || refusal === 'ENOENT';
+      // What is left of one that was killed; nothing else is removed.
+      const isLeft = lstatSync(this.path, { throwIfNoEntry: false })?.isSocket();
+      if (refusal === 'ECONNREFUSED' && isLeft) rmSync(this.path, { force: true });
+      const failure = isNobody && isLeft !== false ? await this.serve() : refusal;
       if (failure === undefined) return;
-      if (failure !== 'EADDRINUSE') {
-        throw new NetError('no-host', `--net switch: cannot serve ${this.path}: ${failure}`);
+      if (failure !== 'EADDRINUSE' && failure !== 'EAGAIN') {
+        throw new NetError('no-host', `--net switch: cannot use ${this.path}: ${failure}`);
       }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 
@@ -118,6 +116,7 @@ class SwitchNet implements NetBackend, SwitchPort {
       const socket = createConnection(this.path);
       socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code ?? 'EIO'));
       socket.on('connect', () => {
+        if (this.isClosed) socket.destroy();
         this.uplink = socket;
         read(socket, (message) => this.deliver(message));
         socket.on('close', () => {
@@ -154,6 +153,7 @@ class SwitchNet implements NetBackend, SwitchPort {
           this.rejoin();
         };
         this.timer = setInterval(check, CHECK_MS);
+        if (this.isClosed) this.stepDown();
         resolve(undefined);
       });
     });
