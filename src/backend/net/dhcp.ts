@@ -15,16 +15,10 @@ export const dhcpPort = { server: 67, client: 68, serverV6: 547, clientV6: 546 }
 const FIXED_BYTES = 240;
 const COOKIE = 0x6382_5363;
 /** Of the fixed part. [RFC 2131 2] */
-const field = { transaction: 4, ciaddr: 12, yiaddr: 16, siaddr: 20, chaddr: 28, cookie: 236 };
+const field = { ciaddr: 12, yiaddr: 16, siaddr: 20, chaddr: 28, cookie: 236 };
 const type = {
-  discover: 1,
-  offer: 2,
-  request: 3,
-  decline: 4,
-  ack: 5,
-  nak: 6,
-  release: 7,
-  inform: 8,
+  ...{ discover: 1, offer: 2, request: 3, decline: 4 },
+  ...{ ack: 5, nak: 6, release: 7, inform: 8 },
 };
 /** [RFC 2132] */
 const option = {
@@ -91,13 +85,13 @@ export class Dhcp {
     const first = get32(this.lan.plan.guest4, 0);
     const own = this.leases.findIndex((card) => card !== undefined && isSame(card, mac));
     if (own >= 0) return bytes32(first + own);
-    const isFree = (at: number) => {
+    const isFree = (_: unknown, at: number) => {
       const address = bytes32(first + at);
-      const isUsable = this.lan.isNear(address) && !this.lan.isHere(address);
-      return at >= 0 && at < MAX_LEASES && this.leases[at] === undefined && isUsable;
+      return this.leases[at] === undefined && this.lan.isNear(address) && !this.lan.isHere(address);
     };
-    let at = wanted?.length === 4 ? get32(wanted, 0) - first : 0;
-    if (!isFree(at)) at = Array.from({ length: MAX_LEASES }, (_, i) => i).findIndex(isFree);
+    const places = Array.from({ length: MAX_LEASES });
+    const asked = wanted?.length === 4 ? get32(wanted, 0) - first : 0;
+    const at = asked in places && isFree(0, asked) ? asked : places.findIndex(isFree);
     if (at < 0) return undefined;
     this.leases[at] = mac;
     return bytes32(first + at);

@@ -22,6 +22,8 @@ export interface UserNetPlan extends LanPlan, DhcpPlan {
 
 const ETHERNET_BYTES = 14;
 const DNS_PORT = 53;
+/** Of one frame, as Linux has it. */
+const MAX_DATAGRAMS = 128;
 const MAX_PACKET_BYTES = 65_535;
 const loopback4 = v4(127, 0, 0, 1);
 const loopback6 = parseAddress('::1')!;
@@ -132,6 +134,7 @@ export class UserNet implements NetBackend {
     const end = kind === gsoType.none ? get16(payload, 4) : payload.length;
     if (end < UDP_BYTES || end > payload.length) return;
     const step = kind === gsoType.none ? payload.length : gsoBytes;
+    if (end > step * MAX_DATAGRAMS) return;
     const to = () => this.target(destination);
     for (let at = UDP_BYTES; at < end || at === UDP_BYTES; at += step) {
       this.udp.send(packet, payload.subarray(at, Math.min(at + step, end)), to);

@@ -6,6 +6,8 @@ import { pingDescriptor } from './net-calls.js';
 
 /** What the host has not sent yet may be this much, and more is lost. */
 const MAX_QUEUED_BYTES = 1 << 20;
+/** Datagrams, before the socket is connected. */
+const MAX_WAITING = 256;
 /** ICMP has none, but Node wants one. */
 const SOME_PORT = 7;
 
@@ -24,12 +26,17 @@ class SocketDatagrams implements HostDatagrams {
 
   constructor(
     private readonly socket: Socket,
-    private readonly transmit: (bytes: Uint8Array) => void,
-    events: DatagramEvents,
+    private readonly transmit: (bytes: Uint8Array, done: (error: Error | null) => void) => void,
+    private readonly events: DatagramEvents,
   ) {
     socket.on('message', (bytes) => events.message(bytes));
-    socket.on('error', ({ code }: NodeJS.ErrnoException) => events.error(code ?? 'EIO'));
+    socket.on('error', this.done);
   }
+
+  /** Without it Node keeps what a send says to itself. */
+  private readonly done = (error: NodeJS.ErrnoException | null): void => {
+    if (error !== null && !this.isClosed) this.events.error(error.code ?? 'EIO');
+  };
 
   ready(): void {
     const { waiting = [] } = this;
@@ -39,8 +46,9 @@ class SocketDatagrams implements HostDatagrams {
 
   send(bytes: Uint8Array): void {
     if (this.isClosed) return;
-    if (this.waiting !== undefined) this.waiting.push(bytes);
-    else if (this.socket.getSendQueueSize() < MAX_QUEUED_BYTES) this.transmit(bytes);
+    if (this.waiting !== undefined) {
+      if (this.waiting.length < MAX_WAITING) this.waiting.push(bytes);
+    } else if (this.socket.getSendQueueSize() < MAX_QUEUED_BYTES) this.transmit(bytes, this.done);
   }
 
   close(): void {
@@ -53,8 +61,10 @@ class SocketDatagrams implements HostDatagrams {
 /** A UDP socket that is connected, so that the host says when nobody is there. */
 export function connectDatagrams(to: Endpoint, events: DatagramEvents): HostDatagrams {
   const socket = datagramSocket(to.address.length === 16);
-  const datagrams = new SocketDatagrams(socket, (bytes) => socket.send(bytes), events);
-  socket.connect(to.port, formatAddress(to.address), () => datagrams.ready());
+  const datagrams = new SocketDatagrams(socket, (bytes, done) => socket.send(bytes, done), events);
+  // A callback would get the errors that are events otherwise.
+  socket.once('connect', () => datagrams.ready());
+  socket.connect(to.port, formatAddress(to.address));
   return datagrams;
 }
 
@@ -65,8 +75,11 @@ export function openPing(address: Uint8Array, events: DatagramEvents): HostDatag
   if (fd === undefined) return undefined;
   const socket = datagramSocket(isV6);
   const to = formatAddress(address);
-  const send = (bytes: Uint8Array) => socket.send(bytes, SOME_PORT, to);
-  const datagrams = new SocketDatagrams(socket, send, events);
+  const datagrams = new SocketDatagrams(
+    socket,
+    (bytes, done) => socket.send(bytes, SOME_PORT, to, done),
+    events,
+  );
   socket.bind({ fd }, () => datagrams.ready());
   return datagrams;
 }

@@ -116,7 +116,7 @@ function listenUdp(net: UserNet, forward: Forward): Promise<{ close(): void }> {
   const socket = datagramSocket(host.address.length === 16);
   socket.on('message', (bytes, { address: text, port }) => {
     const address = parseAddress(text);
-    if (address === undefined) return;
+    if (address === undefined || port === 0) return;
     const send = (data: Uint8Array) => {
       if (isOpen) socket.send(data, port, text);
     };
