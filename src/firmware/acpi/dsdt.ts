@@ -132,6 +132,8 @@ function isaBridge(serialPorts: number): Uint8Array {
     isaDevice('RTC', 'PNP0B00', 8, [0x70, 2]),
     isaDevice('TIMR', 'PNP0100', 0, [0x40, 4]),
     isaDevice('KBD', 'PNP0303', 1, [0x60, 1], [0x64, 1]),
+    // The mouse's port, with nothing in it: Linux warns of a controller without one.
+    isaDevice('MOU', 'PNP0F13', 12),
     ...[serial('COM1', 1, 0x3f8, 4), serial('COM2', 2, 0x2f8, 3)].slice(0, serialPorts),
   );
 }
