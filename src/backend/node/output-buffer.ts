@@ -10,10 +10,13 @@ export class OutputBuffer {
   constructor(private readonly send: (bytes: Uint8Array) => void) {}
 
   write(bytes: Uint8Array): void {
-    for (const byte of bytes) {
-      if (this.length === this.buffer.length) this.flush();
-      this.buffer[this.length++] = byte;
+    if (this.length + bytes.length > this.buffer.length) this.flush();
+    if (bytes.length > this.buffer.length) {
+      this.send(bytes.slice());
+      return;
     }
+    this.buffer.set(bytes, this.length);
+    this.length += bytes.length;
     if (this.scheduled || this.length === 0) return;
     this.scheduled = true;
     setImmediate(() => {
