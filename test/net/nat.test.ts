@@ -344,6 +344,21 @@ test('questions for names go to the host’s servers, the next where one does no
   assert.ok(second?.isClosed);
 });
 
+test('a network that is closed leaves no socket and no timer behind', () => {
+  const rig = new NatRig();
+  rig.introduce();
+  rig.mayPing = true;
+  rig.send(udp(dnsFrom, dnsTo, query('a.example', 1)));
+  rig.send(udp({ address: guest, port: 9 }, { address: outside, port: 9 }, text('x')));
+  rig.send(icmp(guest, outside, [8, 0], echo()));
+  rig.net.close();
+  assert.deepEqual(
+    rig.sockets.map(({ isClosed }) => isClosed),
+    [true, true, true],
+  );
+  assert.ok(rig.time.isQuiet);
+});
+
 test('where no server can be reached the host itself looks names up', async () => {
   const rig = new NatRig();
   rig.introduce();

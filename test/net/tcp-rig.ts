@@ -29,6 +29,11 @@ export class VirtualTime {
     this.turn.push(callback);
   }
 
+  /** Nothing is to happen later. */
+  get isQuiet(): boolean {
+    return this.timers.length === 0;
+  }
+
   /** Ends the turn: what was to come soon comes. */
   settle(): void {
     while (this.turn.length > 0) {

@@ -35,6 +35,8 @@ function parseQuestion(bytes: Uint8Array): Question | undefined {
 /** Hands the guest's questions to the host's name servers, or to the host itself where none answers. */
 export class DnsForwarder {
   private pending = 0;
+  /** Give up what a server was asked. */
+  private readonly ends = new Set<() => void>();
 
   constructor(
     private readonly host: NetHost,
@@ -66,8 +68,11 @@ export class DnsForwarder {
         isOver = true;
         cancel();
         socket?.close();
+        this.ends.delete(end);
         then();
       };
+      const end = () => finish(() => {});
+      this.ends.add(end);
       const cancel = this.host.after(PATIENCE_MS, () => finish(next));
       socket = this.host.datagrams(server, {
         message: (found) => {
@@ -83,6 +88,10 @@ export class DnsForwarder {
       socket.send(bytes);
     };
     next();
+  }
+
+  close(): void {
+    for (const end of this.ends) end();
   }
 
   private async lookUp(bytes: Uint8Array, question: Question): Promise<Uint8Array> {

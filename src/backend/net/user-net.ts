@@ -210,5 +210,6 @@ export class UserNet implements NetBackend {
     this.tcp.close();
     this.udp.flows.close();
     this.icmp.pings.close();
+    this.dns.close();
   }
 }
