@@ -3,6 +3,7 @@ import type { SoftOptions } from '../engine/soft/soft-engine.js';
 import {
   type DeviceConfig,
   type MachineConfig,
+  type NamedFile,
   type TraceKind,
   traceKinds,
 } from '../machine/config.js';
@@ -11,6 +12,7 @@ import { diskDevice } from './disk-flags.js';
 import { usageError } from './exit-status.js';
 import { readInput } from './host-files.js';
 import { netDevice } from './net-flags.js';
+import { withPayload } from './unpack/unpack-kernel.js';
 
 /** The flags that say what a machine is: those of `run` and `inspect` alike. */
 export const machineFlags: FlagTable = {
@@ -33,6 +35,10 @@ export const machineFlags: FlagTable = {
   },
   memory: { value: 'SIZE', help: 'guest RAM, such as 512M (the default) or 1G' },
   kernel: { value: 'FILE', help: 'a Linux bzImage, a PVH or a Multiboot kernel' },
+  unpack: {
+    value: 'on|off',
+    help: 'the host unpacks a bzImage, faster than the guest would (on); off: it does so itself',
+  },
   initrd: { value: 'FILE', help: 'its initramfs, or first Multiboot module' },
   append: { value: 'TEXT', help: 'its command line' },
   firmware: { value: 'FILE', help: 'a BIOS, such as SeaBIOS’s bios-256k.bin' },
@@ -83,7 +89,7 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
   if (args.positional.length > 0) {
     throw usageError(`found "${args.positional[0]}", wanted flags only; a kernel goes to --kernel`);
   }
-  const file = (flag: 'kernel' | 'initrd' | 'firmware') => {
+  const file = (flag: 'initrd' | 'firmware') => {
     const path = args.one(flag);
     return path === undefined ? {} : { [flag]: readInput(`--${flag}`, path) };
   };
@@ -93,7 +99,7 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     cpus: parseNumber('--cpus', args.one('cpus') ?? '1', 1, 255),
     ...cpuModel(args),
     memoryBytes: parseSize('--memory', args.one('memory') ?? '512M'),
-    ...file('kernel'),
+    ...kernelFile(args),
     ...file('initrd'),
     ...file('firmware'),
     ...(append === undefined ? {} : { append }),
@@ -108,6 +114,15 @@ export function machineConfig(args: ParsedArgs): MachineConfig {
     ],
     trace: traceWords(args),
   };
+}
+
+/** Firmware hands a kernel over as it is. */
+function kernelFile(args: ParsedArgs): { kernel?: NamedFile } {
+  const path = args.one('kernel');
+  const unpack = parseWord('--unpack', args.one('unpack') ?? 'on', ['on', 'off']);
+  if (path === undefined) return {};
+  const kernel = readInput('--kernel', path);
+  return { kernel: unpack === 'on' && !args.has('firmware') ? withPayload(kernel) : kernel };
 }
 
 function cpuModel(args: ParsedArgs): { cpu?: CpuModel } {

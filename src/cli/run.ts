@@ -51,6 +51,7 @@ const savedFlags = [
   'cpu',
   'memory',
   'kernel',
+  'unpack',
   'initrd',
   'append',
   'firmware',

@@ -9,6 +9,8 @@ export interface DirectBoot {
   /** Files after the initrd, for Multiboot and PVH; the name is the module's command line. */
   readonly modules?: readonly NamedFile[];
   readonly commandLine: string;
+  /** For what a kernel has at another address each time; without it nothing has. */
+  readonly randomU32?: () => number;
   readonly e820: readonly E820Entry[];
   /** The end of RAM below 4 GiB that loaders may use. */
   readonly lowRamEnd: number;

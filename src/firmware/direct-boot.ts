@@ -22,6 +22,7 @@ export interface DirectBootRequest {
   readonly initrd?: NamedFile;
   readonly modules?: readonly NamedFile[];
   readonly commandLine: string;
+  readonly randomU32?: () => number;
 }
 
 type Loader = typeof loadLinux;

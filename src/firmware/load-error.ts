@@ -35,6 +35,8 @@ export class LoadError extends Error {
 export interface NamedFile {
   readonly name: string;
   readonly data: Uint8Array;
+  /** Of a Linux bzImage: its payload as the host unpacks it; undefined where it cannot. */
+  unpack?(): Uint8Array | undefined;
 }
 
 /** Bytes to put at a guest physical address before the guest starts. */

@@ -26,31 +26,43 @@ export interface Boot {
 }
 
 /** Throws LoadError for a kernel or initrd that cannot be used. */
-export function prepareBoot(config: MachineConfig, ram: RamLayout): Boot {
+export function prepareBoot(config: MachineConfig, ram: RamLayout, randomU32: () => number): Boot {
   const { firmware, kernel } = config;
-  if (firmware === undefined && kernel !== undefined) return directly(config, kernel, ram);
+  if (firmware === undefined && kernel !== undefined)
+    return directly(config, kernel, ram, randomU32);
   // The reset vector is where the firmware is.
   return { files: firmwareFiles(config, ram), start() {} };
 }
 
 /** Without firmware: everything in RAM, the CPU at the kernel's entry. */
-function directly(config: MachineConfig, kernel: NamedFile, ram: RamLayout): Boot {
+function directly(
+  config: MachineConfig,
+  kernel: NamedFile,
+  ram: RamLayout,
+  randomU32: () => number,
+): Boot {
   const { cpus, initrd, modules, append = '' } = config;
   const count = mmioDevices(config.devices);
-  const image: BootImage = directBoot({
-    board: { ram, cpus, serialPorts: 1, mmioDevices: count },
-    kernel,
-    ...(initrd === undefined ? {} : { initrd }),
-    ...(modules === undefined ? {} : { modules }),
-    commandLine: `${append}${toldByCommandLine(append, count)}`,
-  });
+  const make = (): BootImage =>
+    directBoot({
+      board: { ram, cpus, serialPorts: 1, mmioDevices: count },
+      kernel,
+      ...(initrd === undefined ? {} : { initrd }),
+      ...(modules === undefined ? {} : { modules }),
+      commandLine: `${append}${toldByCommandLine(append, count)}`,
+      randomU32,
+    });
+  // Large: not kept for a reset that may never come.
+  let image: BootImage | undefined = make();
   return {
     files: [],
     start(board, vcpu, after) {
       board.openForLoader();
       if (after === 'reset') board.memory.clear();
-      for (const { gpa, data } of image.writes) board.memory.physical.write(gpa, data);
-      vcpu.setRecord(startRecord(image.cpu, vcpu.getRecord()));
+      const { writes, cpu } = image ?? make();
+      image = undefined;
+      for (const { gpa, data } of writes) board.memory.physical.write(gpa, data);
+      vcpu.setRecord(startRecord(cpu, vcpu.getRecord()));
     },
   };
 }

@@ -19,5 +19,9 @@ export function createMachine(config: MachineConfig, host: HostServices): Machin
 export function buildMachine(config: MachineConfig, host: HostServices): PcMachine {
   const { engine } = host;
   checkConfig(config, engine);
-  return new PcMachine(config, host, prepareBoot(config, ramLayout(config.memoryBytes)));
+  return new PcMachine(
+    config,
+    host,
+    prepareBoot(config, ramLayout(config.memoryBytes), host.randomU32),
+  );
 }

@@ -1,5 +1,5 @@
 /** A thread that translates guest code: gets jobs, answers with compiled modules. */
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import {
   type MessagePort,
   parentPort,
@@ -11,11 +11,11 @@ import { instructionTable } from '../../cpu/isa/index.js';
 import type { ThreadSetup } from '../../engine/soft/soft-code.js';
 import { type Job, TranslatorQueue } from '../../engine/soft/translator-queue.js';
 
-/** Enough to give way, not enough to starve beside other work. */
+/** Behind the guest's thread: enough to give way, not enough to starve beside other work. */
 const NICE = 5;
 
 // On Linux this is the thread's own: where there are not cores enough the guest goes first.
-setPriority(NICE);
+setPriority(Math.min(19, getPriority() + NICE));
 
 const port = parentPort as MessagePort;
 const { memory, ...setup } = workerData as ThreadSetup;

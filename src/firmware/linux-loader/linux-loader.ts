@@ -9,10 +9,13 @@ import { describe } from '../memory-size.js';
 import { placeHigh } from '../place-files.js';
 import { identityPageTables, longStart, protectedStart, startGdt } from '../start-state.js';
 import { checkCommandLine, FIELD, parseSetupHeader, type SetupHeader } from './setup-header.js';
+import { type PlacedKernel, placeUnpacked } from './unpacked-kernel.js';
 
 /** Offset of the 64-bit entry in the protected-mode kernel. [boot.rst "64-bit boot protocol"] */
 const ENTRY_64 = 0x200;
 const LOADER_UNDEFINED = 0xff;
+/** Of loadflags: virtual addresses were moved; the kernel moves more of its own then. */
+const KASLR_FLAG = 1 << 1;
 
 /** Throws {@link LoadError}. */
 export function loadLinux(boot: DirectBoot): BootImage {
@@ -40,8 +43,9 @@ export function loadLinux(boot: DirectBoot): BootImage {
       `guest RAM below 4 GiB has room from 1 MiB to ${describe(boot.lowRamEnd)}`,
     );
   }
+  const placed = unpackedKernel(boot, header);
   const writes: GuestWrite[] = [
-    { gpa: loadAt, data: payload },
+    placed ? { gpa: placed.gpa, data: placed.image } : { gpa: loadAt, data: payload },
     { gpa: LAYOUT.CMDLINE, data: cmdline },
   ];
   let initrdAt = 0;
@@ -50,20 +54,35 @@ export function loadLinux(boot: DirectBoot): BootImage {
     initrdAt = placeHigh(initrd, kernelEnd, end);
     writes.push({ gpa: initrdAt, data: initrd.data });
   }
-  writes.push({ gpa: LAYOUT.START_INFO, data: bootParams(boot, header, loadAt, initrdAt) });
-  return handOver(header, loadAt, writes);
+  const params = bootParams(boot, header, loadAt, initrdAt);
+  if (placed?.isRandom) params[FIELD.LOADFLAGS]! |= KASLR_FLAG;
+  writes.push({ gpa: LAYOUT.START_INFO, data: params });
+  return handOver(header, placed?.entry ?? loadAt + (header.has64BitEntry ? ENTRY_64 : 0), writes);
 }
 
-function handOver(header: SetupHeader, loadAt: number, writes: GuestWrite[]): BootImage {
+/** What the decompressor would have made of the payload, if the host has done its work. */
+function unpackedKernel(boot: DirectBoot, header: SetupHeader): PlacedKernel | undefined {
+  const { name } = boot.kernel;
+  const unpacked = boot.kernel.unpack?.();
+  if (unpacked === undefined) return undefined;
+  const stays = boot.randomU32 === undefined || /(^| )nokaslr( |$)/.test(boot.commandLine);
+  const align = stays || !header.has64BitEntry ? 0 : header.alignment;
+  const placed = placeUnpacked(name, unpacked, align, boot.randomU32 ?? (() => 0));
+  // Of another kind than the decompressor's memory is meant for: it shall find out itself.
+  const end = placed.gpa + placed.image.length;
+  const fits = placed.gpa >= 0x10_0000 && end <= header.prefAddress + header.initSize;
+  return fits ? placed : undefined;
+}
+
+function handOver(header: SetupHeader, entry: number, writes: GuestWrite[]): BootImage {
   const registers = { rsp: LAYOUT.STACK_TOP, rsi: LAYOUT.START_INFO };
   if (!header.has64BitEntry) {
     writes.push({ gpa: LAYOUT.GDT, data: startGdt('protected') });
-    return { writes, cpu: protectedStart({ ...registers, rip: loadAt }, LAYOUT.GDT) };
+    return { writes, cpu: protectedStart({ ...registers, rip: entry }, LAYOUT.GDT) };
   }
   writes.push({ gpa: LAYOUT.GDT, data: startGdt('long') });
   writes.push({ gpa: LAYOUT.PAGE_TABLES, data: identityPageTables(LAYOUT.PAGE_TABLES) });
-  const at = { ...registers, rip: loadAt + ENTRY_64 };
-  return { writes, cpu: longStart(at, LAYOUT.GDT, LAYOUT.PAGE_TABLES) };
+  return { writes, cpu: longStart({ ...registers, rip: entry }, LAYOUT.GDT, LAYOUT.PAGE_TABLES) };
 }
 
 /** Offsets of `struct boot_params` outside the setup header. [zero-page.rst] */

@@ -29,6 +29,8 @@ export interface SetupHeader {
   readonly cmdlineSize: number;
   readonly prefAddress: number;
   readonly initSize: number;
+  /** Steps in which the kernel can be moved, in bytes; 0: it cannot. */
+  readonly alignment: number;
 }
 
 /** Offsets of header fields, the same in the file and in `struct boot_params`. [boot.rst] */
@@ -47,6 +49,8 @@ export const FIELD = {
   HEAP_END_PTR: 0x224,
   CMD_LINE_PTR: 0x228,
   INITRD_ADDR_MAX: 0x22c,
+  ALIGNMENT: 0x230,
+  RELOCATABLE: 0x234,
   XLOADFLAGS: 0x236,
   CMDLINE_SIZE: 0x238,
   PAYLOAD_OFFSET: 0x248,
@@ -139,6 +143,7 @@ export function parseSetupHeader(file: NamedFile): SetupHeader {
     cmdlineSize: view.getUint32(FIELD.CMDLINE_SIZE, true),
     prefAddress: getU64(view, FIELD.PREF_ADDRESS) || DEFAULT_CODE32_START,
     initSize: view.getUint32(FIELD.INIT_SIZE, true),
+    alignment: data[FIELD.RELOCATABLE] ? view.getUint32(FIELD.ALIGNMENT, true) : 0,
   };
 }
 
