@@ -13,6 +13,7 @@ await main(async () => {
   await build({ quiet: true });
   await ensureGuests();
   say('Starting Debian’s kernel. Ctrl-A h shows the keys, Ctrl-A x ends the machine.');
+  say('A whole Debian with a disk and a network: bin/chassis run debian (docs/images.md).');
   const guest = [
     ...['--kernel', guestFile('vmlinuz-cloud-amd64')],
     ...['--initrd', guestFile('initramfs-amd64.cpio')],

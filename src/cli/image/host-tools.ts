@@ -16,7 +16,8 @@ type Tool = keyof typeof packages;
 /** Where e2fsprogs is, which is no user's path. */
 const alsoIn = ['/usr/sbin', '/sbin'];
 
-function findTool(name: string): string | undefined {
+/** Where a program is, undefined where it is not. */
+export function findTool(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), ...alsoIn];
   return folders
     .map((folder) => join(folder, name))
