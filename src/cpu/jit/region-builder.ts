@@ -11,20 +11,11 @@ import type { WasmModule } from '../emit/module.js';
 import type { Insn } from '../isa/decode.js';
 import { variantOf } from '../isa/decode.js';
 import { fieldClass, operandsOf } from '../isa/operands.js';
-import { type Bits, type Operand, type RegField, RSP, Sem, type Variant } from '../isa/sem.js';
+import { type Bits, type Operand, type RegField, RSP, type Sem, type Variant } from '../isa/sem.js';
 import * as L from '../state/layout.js';
-import {
-  KIND_ADD,
-  KIND_DEC,
-  KIND_INC,
-  KIND_LAZY,
-  KIND_LOGIC,
-  KIND_MET,
-  KIND_PRODUCT,
-  KIND_SUB,
-} from './flags.js';
+import { KIND_LAZY, KIND_MET } from './flags.js';
 import type { Edge, RegionNode, RegionPage } from './region.js';
-import { REGION } from './region-hash.js';
+import { type Flags, RegionFlags } from './region-flags.js';
 
 const REGISTERS = 16;
 /**
@@ -34,22 +25,15 @@ const REGISTERS = 16;
 const SKIP = 1 << 24;
 const COMPUTED = 1 << 25;
 const RIP_FACTOR = 1 << 26;
-/** All of it is to be exact in a number. */
 /** Pages that were found in a block, by the register that addresses are counted from. */
 const MOST_SEEN = 4;
+/** All of it is to be exact in a number. */
 const FURTHEST = 1 << 26;
 
 /** Runtime functions that change no general register, no flag and no mapping. */
 const QUIET = /^(x87_|sse_|aes|sha|pclmul|crc32|mul_|pdep|pext)/;
 /** Those that may change registers, but neither mappings nor code nor what interrupts. */
 const LOCAL = /^(div_|idiv_|rdtsc|rdrand|rdseed|pushf|pcmp|read_|cli$|lods|scas|cmps|xgetbv)/;
-
-/** Instructions that, without a memory operand, cannot leave a region. */
-const PLAIN = new Set(
-  'mov movzx movsx movsxd lea not inc dec add sub cmp and or xor test neg'.split(' '),
-);
-/** Instructions that write all flags, whatever their operands. */
-const OVERWRITES = new Set(['add', 'sub', 'cmp', 'and', 'or', 'xor', 'test', 'neg']);
 
 /** What the translator knows of the vCPU that code is for. */
 export interface Target {
@@ -61,14 +45,6 @@ export interface Target {
   readonly stamp?: number;
   /** No other vCPU shares the memory: LOCK needs no atomic. */
   readonly alone: boolean;
-}
-
-/** The flags at one point: `kind` of flags.ts, and where they are known the values themselves. */
-interface Flags {
-  kind: number;
-  first?: Value;
-  second?: Value;
-  result?: Value;
 }
 
 /** An access that was found in one page: its linear address and its place. */
@@ -93,7 +69,7 @@ function split(linear: Value): [Value, number] {
   return [from, Number(by.imm)];
 }
 
-export class RegionBuilder extends Sem {
+export class RegionBuilder extends RegionFlags {
   override variant!: Variant;
   override operands!: readonly Operand[];
   override readonly cpu: Value;
@@ -101,8 +77,7 @@ export class RegionBuilder extends Sem {
   private readonly written = new Set<number>();
   /** What each register holds, where a value of this path is known to be it. */
   private held: (Value | undefined)[] = new Array(REGISTERS);
-  private readonly versions = new Uint32Array(REGISTERS + 1);
-  private flags: Flags = { kind: KIND_LAZY };
+  private readonly versions = new Uint32Array(REGISTERS);
   private seen: Seen[] = [];
   /** Linear address of the entry's page. */
   private page!: Value;
@@ -113,9 +88,6 @@ export class RegionBuilder extends Sem {
   /** Bits of pages that are known to be where they were. */
   private readonly checked: Var;
   private readonly pages: RegionPage[] = [];
-  private readonly flagResult: Var;
-  private readonly flagFirst: Var;
-  private readonly flagKind: Var;
   private readonly exitRip: Var;
   private readonly exitCode: Var;
   private exit!: Label;
@@ -126,7 +98,6 @@ export class RegionBuilder extends Sem {
   private at = 0;
   private done = 0;
   /** Inside conditional code of one instruction. */
-  private depth = 0;
   /** Control has gone elsewhere: what follows is not reached. */
   private left = false;
   private unitsChecked = new Set<string>();
@@ -138,16 +109,13 @@ export class RegionBuilder extends Sem {
     module: WasmModule,
     private readonly target: Target,
   ) {
-    super(module, REGION.params);
+    super(module);
     this.cpu = this.i32(target.cpu);
     this.count = this.variable('i64');
     this.countAtEntry = this.variable('i64');
     this.tlb = this.variable('i32');
     this.epoch = this.variable('i32');
     this.checked = this.variable('i32');
-    this.flagResult = this.variable('i64');
-    this.flagFirst = this.variable('i64');
-    this.flagKind = this.variable('i32');
     this.exitRip = this.variable('i64');
     this.exitCode = this.variable('i64');
   }
@@ -255,6 +223,10 @@ export class RegionBuilder extends Sem {
     if (this.node.flow === 'event' && this.done === this.node.insns.length - 1)
       this.disturbed = true;
     if (this.disturbed) this.undisturbed();
+  }
+
+  protected override following(): Insn[] {
+    return this.node.insns.slice(this.done + 1);
   }
 
   private unitCheck(unit: 'sse' | 'mmx' | 'x87'): void {
@@ -485,6 +457,7 @@ export class RegionBuilder extends Sem {
     if (this.insn.entry.options.writes) this.materialise();
     const before = this.snapshot();
     const versions = this.versions.slice();
+    const { flagVersion } = this;
     let falls = false;
     const side = (build: () => void) => (): void => {
       this.restore(before);
@@ -500,7 +473,7 @@ export class RegionBuilder extends Sem {
     for (let n = 0; n < REGISTERS; n++) {
       if (this.versions[n] !== versions[n]) this.held[n] = undefined;
     }
-    if (this.versions[REGISTERS] !== versions[REGISTERS]) this.flags = { kind: before.flags.kind };
+    if (this.flagVersion !== flagVersion) this.flags = { kind: before.flags.kind };
   }
 
   override loop(body: (again: Label) => void): void {
@@ -557,7 +530,7 @@ export class RegionBuilder extends Sem {
     this.set(this.flagResult, this.state('i64.load', L.FLAG_RES));
     this.set(this.flagFirst, this.state('i64.load32_u', L.FLAG_AUX));
     this.flags = { kind: KIND_LAZY };
-    this.versions[REGISTERS]!++;
+    this.flagVersion++;
   }
   private reloadAll(): void {
     this.later(() => this.loadRegisters());
@@ -839,194 +812,5 @@ export class RegionBuilder extends Sem {
   }
   override nextRip(): Value {
     return this.address(this.at + this.insn.length);
-  }
-
-  // --- flags ---------------------------------------------------------------------------------------
-
-  protected override setLazy(result: Value, aux: Value): void {
-    this.set(this.flagResult, result);
-    this.set(this.flagFirst, this.zext64(aux));
-    this.flags = { kind: KIND_LAZY, result, first: aux };
-    this.versions[REGISTERS]!++;
-  }
-
-  private keep(kind: number, bits: Bits, result: Value, first: Value, second?: Value): void {
-    const size = bits === 8 ? 0 : bits === 16 ? 1 : bits === 32 ? 2 : 3;
-    if (!this.flagsDie()) {
-      this.set(this.flagResult, this.zext64(result));
-      if (kind !== KIND_LOGIC) this.set(this.flagFirst, this.zext64(first));
-    }
-    this.flags = { kind: kind * 4 + size, result, first, ...(second ? { second } : {}) };
-    this.versions[REGISTERS]!++;
-  }
-
-  /** The flags of this instruction are overwritten before anything can read them or leave the region. */
-  private flagsDie(): boolean {
-    const { insns } = this.node;
-    for (let i = this.done + 1; i < insns.length; i++) {
-      const { entry, memory } = insns[i]!;
-      const touches = memory && entry.mnemonic !== 'lea';
-      const segment = entry.family !== 'move' && entry.family !== 'arithmetic';
-      if (touches || segment || !PLAIN.has(entry.mnemonic)) return false;
-      if (entry.operands.some((operand) => operand[0] === 'O')) return false;
-      if (OVERWRITES.has(entry.mnemonic)) return true;
-    }
-    return false;
-  }
-
-  override flagsAdd(bits: Bits, a: Value, b: Value, result: Value, carried = false): void {
-    if (carried || this.depth > 0) super.flagsAdd(bits, a, b, result);
-    else this.keep(KIND_ADD, bits, result, a, b);
-  }
-  override flagsSub(bits: Bits, a: Value, b: Value, result: Value, carried = false): void {
-    if (carried || this.depth > 0) super.flagsSub(bits, a, b, result);
-    else this.keep(KIND_SUB, bits, result, a, b);
-  }
-  override flagsLogic(bits: Bits, result: Value): void {
-    if (this.depth > 0) super.flagsLogic(bits, result);
-    else this.keep(KIND_LOGIC, bits, result, result);
-  }
-  override flagsIncDec(bits: Bits, kind: 'add' | 'sub', a: Value, result: Value): void {
-    if (this.depth > 0) super.flagsIncDec(bits, kind, a, result);
-    else this.keep(kind === 'add' ? KIND_INC : KIND_DEC, bits, result, this.flag('c'));
-  }
-
-  override flagsProduct(bits: Bits, a: Value, b: Value): void {
-    if (this.depth > 0) super.flagsProduct(bits, a, b);
-    else this.keep(KIND_PRODUCT, bits, a, b);
-  }
-
-  private get flagBits(): Bits {
-    return (8 << (this.flags.kind & 3)) as Bits;
-  }
-  /** The operation's result and first operand, in the operand's own type. */
-  private kept(which: 'result' | 'first'): Value {
-    const value = this.flags[which];
-    if (value) return value;
-    const local = this.get(which === 'result' ? this.flagResult : this.flagFirst);
-    return this.flagBits === 64 ? local : this.wrap(local);
-  }
-  private keptSecond(): Value {
-    const { second, kind } = this.flags;
-    if (second) return second;
-    const [result, first] = [this.kept('result'), this.kept('first')];
-    const value = kind >> 2 === KIND_SUB ? this.sub(first, result) : this.sub(result, first);
-    return this.zext(value, this.flagBits);
-  }
-
-  protected override lazyResult(): Value {
-    this.settle();
-    const { kind, result } = this.flags;
-    if (kind === KIND_LAZY) return result ?? this.get(this.flagResult);
-    if (kind >> 2 === KIND_PRODUCT) {
-      return this.widen(this.mul(this.kept('result'), this.kept('first')), this.flagBits);
-    }
-    return this.widen(this.kept('result'), this.flagBits);
-  }
-
-  protected override lazyAux(): Value {
-    this.settle();
-    const { kind, first } = this.flags;
-    const bits = this.flagBits;
-    switch (kind >> 2) {
-      case KIND_LAZY:
-        return first ?? this.wrap(this.get(this.flagFirst));
-      case KIND_LOGIC:
-        return this.i32(0);
-      case KIND_PRODUCT: {
-        const [low, high] = this.product(bits, this.kept('result'), this.kept('first'), true);
-        return this.shlC(this.signedOverflow(bits, low, high), 31);
-      }
-      case KIND_ADD:
-      case KIND_SUB: {
-        const [a, b, r] = [this.kept('first'), this.keptSecond(), this.kept('result')];
-        const carries =
-          kind >> 2 === KIND_ADD ? this.addCarries(a, b, r) : this.subCarries(a, b, r);
-        return this.auxOfCarries(carries, bits);
-      }
-      default: {
-        const [up, r] = [kind >> 2 === KIND_INC, this.kept('result')];
-        const one = this.c(r.ty, 1);
-        return this.stepAux(bits, up ? 'add' : 'sub', up ? this.sub(r, one) : this.add(r, one), r);
-      }
-    }
-  }
-
-  override flag(name: 'c' | 'p' | 'a' | 'z' | 's' | 'o'): Value {
-    this.settle();
-    const kind = this.flags.kind >> 2;
-    if (kind === KIND_LAZY || kind === KIND_PRODUCT) return super.flag(name);
-    const bits = this.flagBits;
-    const result = this.kept('result');
-    switch (name) {
-      case 'z':
-        return this.eqz(this.zext(result, bits));
-      case 's': {
-        const value = this.sext(result, bits);
-        return this.ltS(value, this.c(value.ty, 0));
-      }
-      case 'c':
-        if (kind === KIND_LOGIC) return this.i32(0);
-        if (kind === KIND_ADD) return this.ltU(this.zext(result, bits), this.kept('first'));
-        if (kind === KIND_SUB) return this.ltU(this.kept('first'), this.keptSecond());
-        return this.flags.first ?? this.wrap(this.get(this.flagFirst));
-      case 'o':
-        if (kind === KIND_LOGIC) return this.i32(0);
-    }
-    return super.flag(name);
-  }
-
-  override condition(code: number): Value {
-    this.settle();
-    const kind = this.flags.kind >> 2;
-    const bits = this.flagBits;
-    const not = (value: Value): Value => (code & 1 ? this.eqz(value) : value);
-    if (kind === KIND_SUB) {
-      const signed = (value: Value): Value => this.sext(value, bits);
-      const [a, b] = [this.kept('first'), this.keptSecond()];
-      switch (code >> 1) {
-        case 2:
-          return code & 1 ? this.ne(a, b) : this.eq(a, b);
-        case 3:
-          return not(this.leU(a, b));
-        case 6:
-          return not(this.ltS(signed(a), signed(b)));
-        case 7:
-          return not(this.op(`${a.ty}.le_s`, signed(a), signed(b)));
-      }
-    } else if (kind === KIND_LOGIC) {
-      const value = this.sext(this.kept('result'), bits);
-      const zero = this.c(value.ty, 0);
-      if (code >> 1 === 3) return super.condition(4 | (code & 1));
-      if (code >> 1 === 6) return not(this.ltS(value, zero));
-      if (code >> 1 === 7) return not(this.op(`${value.ty}.le_s`, value, zero));
-    }
-    return super.condition(code);
-  }
-
-  /** Brings the flags into the form that FLAG_RES and FLAG_AUX have. */
-  private materialise(): void {
-    this.settle();
-    if (this.flags.kind === KIND_LAZY) return;
-    this.setLazy(this.lazyResult(), this.lazyAux());
-  }
-
-  /** Before paths meet: most often the flags are overwritten soon after, and need no other form. */
-  private meet(): void {
-    const { kind } = this.flags;
-    if (kind >> 2 !== KIND_MET) this.set(this.flagKind, this.i32(kind));
-  }
-
-  /** After they met, when somebody asks for the flags. */
-  private settle(): void {
-    if (this.flags.kind >> 2 !== KIND_MET) return;
-    const kind = this.get(this.flagKind);
-    super.if(kind, () => {
-      this.call('jit_flags', [kind, this.get(this.flagResult), this.get(this.flagFirst)], null);
-      this.set(this.flagResult, this.state('i64.load', L.FLAG_RES));
-      this.set(this.flagFirst, this.state('i64.load32_u', L.FLAG_AUX));
-      this.set(this.flagKind, this.i32(KIND_LAZY));
-    });
-    this.flags = { kind: KIND_LAZY };
   }
 }
