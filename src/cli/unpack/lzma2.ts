@@ -135,11 +135,39 @@ class Lzma {
     return 1;
   }
 
-  /** `bits` bits by a tree of probabilities, the highest first. */
+  /**
+   * Bits by a tree of probabilities, the highest first, from `node` on until the node is `end` or more.
+   * Most bits are read here, so that `bit` is written out with its state in locals.
+   */
+  private walk(at: number, from: number, end: number): number {
+    const { probabilities, packed } = this;
+    let { range, code } = this;
+    let node = from;
+    while (node < end) {
+      if (range >>> 24 === 0) {
+        range <<= 8;
+        code = (code << 8) | packed[this.from++]!;
+      }
+      const p = probabilities[at + node]!;
+      const bound = Math.imul(range >>> 11, p);
+      if (code >>> 0 < bound >>> 0) {
+        range = bound;
+        probabilities[at + node] = p + ((2048 - p) >> 5);
+        node <<= 1;
+      } else {
+        range = (range - bound) | 0;
+        code = (code - bound) | 0;
+        probabilities[at + node] = p - (p >> 5);
+        node = (node << 1) | 1;
+      }
+    }
+    this.range = range;
+    this.code = code;
+    return node;
+  }
+
   private tree(at: number, bits: number): number {
-    let node = 1;
-    for (let i = 0; i < bits; i++) node = (node << 1) | this.bit(at + node);
-    return node - (1 << bits);
+    return this.walk(at, 1, 1 << bits) - (1 << bits);
   }
 
   private reverseTree(at: number, bits: number): number {
@@ -169,8 +197,7 @@ class Lzma {
         if (matchBit !== bit) break;
       }
     }
-    while (symbol < 0x100) symbol = (symbol << 1) | this.bit(at + symbol);
-    out[this.to++] = symbol;
+    out[this.to++] = this.walk(at, symbol, 0x100);
     this.state = this.state < 4 ? 0 : this.state < 10 ? this.state - 3 : this.state - 6;
   }
 
