@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { softEngine } from '../engine/jit.js';
+import { slowEngine } from '../engine/slow-thread.js';
 import { duel, narrowed, type OpenPair } from './program-duel.js';
 import { makeProgram, ProgramVm } from './program-vm.js';
 
@@ -14,6 +15,8 @@ interface Way {
   readonly codeBytes: number;
   /** LOCK and stores to code are translated otherwise where there are other vCPUs. */
   readonly vcpus: number;
+  /** Translated code comes late, as from another thread. */
+  readonly beside?: boolean;
 }
 
 const usual: Way = { threshold: 3, most: 60_000, codeBytes: 1 << 20, vcpus: 1 };
@@ -25,6 +28,8 @@ const ways: readonly Way[] = [
   { ...usual, threshold: 20, codeBytes: 20_000 },
   { ...usual, threshold: 10, vcpus: 2 },
   { ...usual, threshold: 1500, most: 300_000 },
+  { ...usual, beside: true },
+  { ...usual, beside: true, threshold: 20, codeBytes: 20_000 },
 ];
 /** Programs that one VM runs, so that what it translated does not change what comes after. */
 const PROGRAMS_PER_VM = 20;
@@ -42,7 +47,12 @@ export function duelFor(t: TestContext, seconds: number): void {
     const seed = first + n;
     const way = ways[seed % ways.length]!;
     const open: OpenPair = () => [
-      new ProgramVm(softEngine('on', way.threshold, way.codeBytes), way.vcpus),
+      new ProgramVm(
+        way.beside
+          ? slowEngine(way.threshold, way.codeBytes)
+          : softEngine('on', way.threshold, way.codeBytes),
+        way.vcpus,
+      ),
       new ProgramVm(softEngine('off'), way.vcpus),
     ];
     let pair = opened.get(way);

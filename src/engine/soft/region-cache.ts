@@ -122,7 +122,9 @@ export class RegionCache {
     this.codeBytes = jitCodeBytes;
     this.kind = checker ? 'checked' : trace ? 'traced' : 'plain';
     this.background =
-      code.startTranslator !== undefined && jitThreshold >= DEFAULT_THRESHOLD && !checker;
+      code.startTranslator !== undefined &&
+      (vm.jit?.jitBeside ?? jitThreshold >= DEFAULT_THRESHOLD) &&
+      !checker;
   }
 
   /** The block at `place`, where RIP is now, has been run often. */

@@ -16,6 +16,8 @@ export interface SoftOptions {
   readonly jit?: 'on' | 'off';
   /** How often a block is run by the interpreter before it is translated. */
   readonly jitThreshold?: number;
+  /** Whether a thread beside the guest's does so, where the host has one; by default unless `jitThreshold` is low. */
+  readonly jitBeside?: boolean;
   /** Most bytes of WebAssembly that translated code may have. */
   readonly jitCodeBytes?: number;
   /** Run translated code by the interpreter too; the first difference is an internal error. */
