@@ -78,14 +78,12 @@ async function repository(packages: readonly string[]): Promise<number> {
     const control = execFileSync('dpkg-deb', ['-f', join(folder, name)], { encoding: 'utf8' });
     const data = readFileSync(join(folder, name));
     const hash = createHash('sha256').update(data).digest('hex');
-    const url = encodeURIComponent(name);
-    return `${control.trimEnd()}\nFilename: ./${url}\nSize: ${data.length}\nSHA256: ${hash}\n\n`;
+    return `${control.trimEnd()}\nFilename: ./${name}\nSize: ${data.length}\nSHA256: ${hash}\n\n`;
   });
   const server = createServer((request, response) => {
     const name = decodeURIComponent(request.url!.split('/').at(-1)!);
     const data = name === 'Packages' ? index.join('') : undefined;
-    const file = files.includes(name) || files.includes(encodeURIComponent(name));
-    if (data === undefined && !file) response.writeHead(404).end();
+    if (data === undefined && !files.includes(name)) response.writeHead(404).end();
     else response.end(data ?? readFileSync(join(folder, name)));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
