@@ -1,10 +1,10 @@
-import { close, constants, fdatasync, fstat, ftruncate, open, read, type Stats } from 'node:fs';
+import { close, constants, fdatasync, fstat, ftruncate, open, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { DiskError, type DiskErrorCode } from '../disk/disk.js';
 import type { DiskFile, OpenMode } from '../disk/disk-file.js';
 import { AlignedBlocks } from './aligned-blocks.js';
 import { fileCalls } from './file-calls.js';
-import { WriteQueue } from './write-queue.js';
+import { TransferQueue } from './transfer-queue.js';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -41,7 +41,8 @@ export class HostDiskFile implements DiskFile {
   /** Calls under way, and who waits for their end. */
   private active = 0;
   private idle: (() => void) | undefined;
-  private readonly writes: WriteQueue;
+  private readonly reads: TransferQueue;
+  private readonly writes: TransferQueue;
 
   private constructor(
     readonly name: string,
@@ -50,7 +51,8 @@ export class HostDiskFile implements DiskFile {
     private size: number,
     private readonly blocks: AlignedBlocks | undefined,
   ) {
-    this.writes = new WriteQueue(fd);
+    this.reads = new TransferQueue(fd, false);
+    this.writes = new TransferQueue(fd, true);
   }
 
   static async open(name: string, mode: OpenMode, create = false): Promise<HostDiskFile> {
@@ -90,22 +92,19 @@ export class HostDiskFile implements DiskFile {
   }
 
   async read(offset: number, into: Uint8Array): Promise<void> {
-    let done = 0;
-    await this.attempt('read it', async () => {
-      while (done < into.length) {
-        const piece = into.subarray(done);
-        const got = await (this.blocks?.read(offset + done, piece) ??
-          readSome(this.fd, piece, offset + done));
-        if (got === 0) break;
-        done += got;
-      }
-    });
-    into.fill(0, done);
+    const { blocks, reads } = this;
+    const some = (at: number, piece: Uint8Array) =>
+      blocks?.read(at, piece) ?? reads.move(at, piece);
+    into.fill(0, await this.attempt('read it', () => all(offset, into, some)));
   }
 
   async write(offset: number, from: Uint8Array): Promise<void> {
     const end = offset + from.length;
-    await this.attempt('write to it', () => (this.blocks ?? this.writes).write(offset, from));
+    await this.attempt('write to it', async () => {
+      if (this.blocks !== undefined) return this.blocks.write(offset, from);
+      const done = await all(offset, from, (at, piece) => this.writes.move(at, piece));
+      if (done < from.length) throw new Error('nothing was written');
+    });
     this.size = Math.max(this.size, end);
   }
 
@@ -168,12 +167,17 @@ export class HostDiskFile implements DiskFile {
   }
 }
 
-/** One call of the host's, which may read less than was asked for. */
-function readSome(fd: number, into: Uint8Array, at: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    read(fd, into, 0, into.length, at, (error, count) => {
-      if (error === null) resolve(count);
-      else reject(error);
-    });
-  });
+/** Moves all of `bytes` by calls that may move less, but answer 0 only at the end: how many it was. */
+async function all(
+  offset: number,
+  bytes: Uint8Array,
+  some: (at: number, piece: Uint8Array) => Promise<number>,
+): Promise<number> {
+  let done = 0;
+  while (done < bytes.length) {
+    const got = await some(offset + done, done === 0 ? bytes : bytes.subarray(done));
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
 }

@@ -54,6 +54,8 @@ export class VirtioBlk implements VirtioType<BlkState> {
   readonly stateCodec = blkCodec;
   private readonly view = new DataView(this.config.buffer);
   private readonly id = new Uint8Array(r.ID_BYTES);
+  /** Of the request that is being looked at. */
+  private readonly header = new DataView(new ArrayBuffer(r.HEADER_BYTES));
 
   // Wiring.
   private host!: VirtioHost;
@@ -143,19 +145,27 @@ export class VirtioBlk implements VirtioType<BlkState> {
   }
 
   private start(queue: Virtqueue, chain: Chain): void {
-    const header = new DataView(new ArrayBuffer(r.HEADER_BYTES));
+    const { header } = this;
     if (!chain.read(0, new Uint8Array(header.buffer)) || chain.writableBytes === 0) {
       queue.fail('a request without its header or room for its status');
       return;
     }
-    const work = this.execute(queue, chain, header).finally(() => this.active.delete(work));
+    const sector = header.getUint32(8, true) + header.getUint32(12, true) * 2 ** 32;
+    const work = this.execute(queue, chain, header.getUint32(0, true), sector).finally(() =>
+      this.active.delete(work),
+    );
     this.active.add(work);
   }
 
-  private async execute(queue: Virtqueue, chain: Chain, header: DataView): Promise<void> {
+  private async execute(
+    queue: Virtqueue,
+    chain: Chain,
+    kind: number,
+    sector: number,
+  ): Promise<void> {
     // Only after a reset: an await for nothing would cost every request a turn.
     if (this.leftovers !== undefined) await this.leftovers;
-    const { status, written } = await this.perform(chain, header).catch((error) => {
+    const { status, written } = await this.perform(chain, kind, sector).catch((error) => {
       this.host.warn(`disk: ${error instanceof Error ? error.message : error}`);
       return failed;
     });
@@ -167,9 +177,8 @@ export class VirtioBlk implements VirtioType<BlkState> {
     queue.notify();
   }
 
-  private async perform(chain: Chain, header: DataView): Promise<Result> {
-    const sector = header.getUint32(8, true) + header.getUint32(12, true) * 2 ** 32;
-    switch (header.getUint32(0, true)) {
+  private async perform(chain: Chain, kind: number, sector: number): Promise<Result> {
+    switch (kind) {
       case r.request.in:
         return this.read(chain, sector);
       case r.request.out:
