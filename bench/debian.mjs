@@ -13,17 +13,18 @@ const loginPrompt = 'login: ';
 const append = 'root=/dev/vda1 ro console=ttyS0 console=hvc0 loglevel=4';
 const memory = 1024;
 
-/** Kernel, initramfs and disk of the image; made where there is none. */
-async function findImage() {
+/** Kernel, initramfs and disk of an image, made where there is none, with `packages` in it. */
+export async function findImage(name, packages = []) {
   const listed = JSON.parse(await run(chassis, ['image', 'list', '--json'], { quiet: true }));
-  if (!listed.some(({ name }) => name === image)) {
-    say(`building the image ${image} ...`);
-    await run(chassis, ['image', 'build', 'debian', '--name', image], { quiet: true });
+  if (!listed.some((one) => one.name === name)) {
+    say(`building the image ${name} ...`);
+    const more = packages.length === 0 ? [] : ['--packages', packages.join()];
+    await run(chassis, ['image', 'build', 'debian', '--name', name, ...more], { quiet: true });
   }
-  return JSON.parse(await run(chassis, ['image', 'inspect', image, '--json'], { quiet: true }));
+  return JSON.parse(await run(chassis, ['image', 'inspect', name, '--json'], { quiet: true }));
 }
 
-const overlay = (path, backing) =>
+export const overlay = (path, backing) =>
   run(chassis, ['disk', 'create', `${path},format=qcow2,backing=${backing},backing-format=qcow2`], {
     quiet: true,
   });
@@ -69,7 +70,7 @@ const commands = {
 
 /** Debian with systemd, from the command to its login prompt, Chassis and QEMU taking turns. */
 export async function benchDebian({ rounds = 3, qemu, node, flags = {} }) {
-  const { kernel, initrd } = await findImage();
+  const { kernel, initrd } = await findImage(image);
   const folder = await mkdtemp(join(tmpdir(), 'chassis-debian-'));
   try {
     const settled = await settle(folder, node);

@@ -82,7 +82,16 @@ const asked = [
   ].map(([direction, words]) => ({
     name: `iperf3 ${words} through the NAT, x slirp`,
     ...atLeast(1, 2),
-    value: ({ net }) => net?.find((one) => one.direction === direction)?.ratio,
+    value: ({ net, 'debian-io': debian }) =>
+      (
+        net?.find((one) => one.direction === direction) ??
+        debian?.find((one) => one.what === `iperf3 ${words}`)
+      )?.ratio,
+  })),
+  ...['fio sequential read', 'fio sequential write', 'fio random 4 KiB read'].map((what) => ({
+    name: `${what} in Debian, x QEMU TCG`,
+    ...atLeast(0.7, 1),
+    value: (tables) => tables['debian-io']?.find((one) => one.what === what)?.ratio,
   })),
   {
     name: 'qcow2 sequential write on the host side, x qemu-img bench',

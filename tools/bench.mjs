@@ -5,6 +5,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from '../bench/boot.mjs';
 import { benchDebian } from '../bench/debian.mjs';
+import { benchDebianIo } from '../bench/debian-io.mjs';
 import { benchDisk } from '../bench/disk.mjs';
 import { benchDispatch } from '../bench/dispatch.mjs';
 import { figureTable } from '../bench/figures.mjs';
@@ -33,6 +34,7 @@ const benches = {
   kvm: benchKvm,
   disk: benchDisk,
   debian: benchDebian,
+  'debian-io': benchDebianIo,
   net: benchNet,
   tcp: benchTcpNat,
 };
