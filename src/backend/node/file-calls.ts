@@ -3,6 +3,8 @@ export interface FileCalls {
   /** False when another process holds the file in a way that does not go with this. */
   lock(fd: number, writable: boolean): boolean;
   punch(fd: number, offset: number, length: number): Promise<boolean>;
+  /** What of a read can be had without waiting for the medium: bytes, or a negative number for none. */
+  readNow(fd: number, offset: number, into: Uint8Array): number;
   /** Where the next data, or the next hole, begins; infinity where there is none. */
   nextData(fd: number, offset: number): number;
   nextHole(fd: number, offset: number): number;
@@ -13,12 +15,13 @@ export interface FileCalls {
 const without: FileCalls = {
   lock: () => true,
   punch: async () => false,
+  readNow: () => -1,
   nextData: (_, offset) => offset,
   nextHole: () => Number.POSITIVE_INFINITY,
   end: () => 0,
 };
 
-/** [fcntl(2), lseek(2), fallocate(2)] on Linux, which alone has these values. */
+/** [fcntl(2), lseek(2), fallocate(2), preadv2(2)] on Linux, which alone has these values. */
 const linux = {
   F_OFD_GETLK: 36,
   F_OFD_SETLK: 37,
@@ -29,6 +32,7 @@ const linux = {
   SEEK_DATA: 3,
   SEEK_HOLE: 4,
   KEEP_SIZE_PUNCH_HOLE: 3,
+  RWF_NOWAIT: 8,
 };
 
 /**
@@ -58,6 +62,8 @@ async function load(): Promise<FileCalls> {
   const fcntl = libc.func('int fcntl(int, int, _Inout_ chassis_flock *)');
   const lseek = libc.func('int64_t lseek(int, int64_t, int)');
   const fallocate = libc.func('int fallocate(int, int, int64_t, int64_t)');
+  const preadv2 = libc.func('int64_t preadv2(int, uint64_t *, int, int64_t, int)');
+  const vector = new BigUint64Array(2);
   const piece = (type: number, start: number) => ({ type, whence: 0, start, len: 1, pid: 0 });
   const { read, write, resize, doing, refusing } = lockBytes;
   const seek = (fd: number, offset: number, whence: number) => {
@@ -94,6 +100,11 @@ async function load(): Promise<FileCalls> {
           (_: unknown, result: number) => resolve(result === 0),
         );
       }),
+    readNow(fd, offset, into) {
+      vector[0] = koffi.address(into);
+      vector[1] = BigInt(into.length);
+      return Number(preadv2(fd, vector, 1, offset, linux.RWF_NOWAIT));
+    },
     nextData: (fd, offset) => seek(fd, offset, linux.SEEK_DATA),
     nextHole: (fd, offset) => seek(fd, offset, linux.SEEK_HOLE),
     end: (fd) => seek(fd, 0, linux.SEEK_END),

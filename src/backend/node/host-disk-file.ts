@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { DiskError, type DiskErrorCode } from '../disk/disk.js';
 import type { DiskFile, OpenMode } from '../disk/disk-file.js';
 import { AlignedBlocks } from './aligned-blocks.js';
-import { fileCalls } from './file-calls.js';
+import { type FileCalls, fileCalls } from './file-calls.js';
 import { TransferQueue } from './transfer-queue.js';
 
 const openFile = promisify(open);
@@ -23,6 +23,9 @@ const codes: Readonly<Record<string, readonly [DiskErrorCode, string]>> = {
   EDQUOT: ['no-space', 'the user’s share of the disk is full'],
   EFBIG: ['no-space', 'it would be larger than a file may be'],
 };
+
+/** Reads up to this size are done at once where the host has them in memory: a thread costs more. */
+const nowBytes = 16 << 10;
 
 function diskError(name: string, doing: string, error: unknown): DiskError {
   const { code = '', message } = error as NodeJS.ErrnoException;
@@ -50,6 +53,7 @@ export class HostDiskFile implements DiskFile {
     private readonly fd: number,
     private size: number,
     private readonly blocks: AlignedBlocks | undefined,
+    private readonly calls: FileCalls,
   ) {
     this.reads = new TransferQueue(fd, false);
     this.writes = new TransferQueue(fd, true);
@@ -73,14 +77,15 @@ export class HostDiskFile implements DiskFile {
       if (!stat.isFile() && !stat.isBlockDevice()) {
         throw new DiskError('bad-format', `${name} is not a file or a block device`);
       }
-      if (!mode.unlocked && !(await fileCalls()).lock(fd, mode.writable)) {
+      const calls = await fileCalls();
+      if (!mode.unlocked && !calls.lock(fd, mode.writable)) {
         const who = mode.writable ? 'used' : 'written to';
         throw new DiskError('locked', `${name} is ${who} by another process`);
       }
-      const size = stat.isFile() ? stat.size : await fileCalls().then(({ end }) => end(fd));
+      const size = stat.isFile() ? stat.size : calls.end(fd);
       if (create && size > 0) await cutFile(fd, 0);
       const blocks = mode.direct ? new AlignedBlocks(fd, create ? 0 : size) : undefined;
-      return new HostDiskFile(name, !mode.writable, fd, create ? 0 : size, blocks);
+      return new HostDiskFile(name, !mode.writable, fd, create ? 0 : size, blocks, calls);
     } catch (error) {
       await closeFile(fd);
       throw error instanceof DiskError ? error : diskError(name, 'open it', error);
@@ -92,7 +97,9 @@ export class HostDiskFile implements DiskFile {
   }
 
   async read(offset: number, into: Uint8Array): Promise<void> {
-    const { blocks, reads } = this;
+    const { blocks, reads, calls } = this;
+    const isSmall = blocks === undefined && !this.closed && into.length <= nowBytes;
+    if (isSmall && calls.readNow(this.fd, offset, into) === into.length) return;
     const some = (at: number, piece: Uint8Array) =>
       blocks?.read(at, piece) ?? reads.move(at, piece);
     into.fill(0, await this.attempt('read it', () => all(offset, into, some)));
@@ -125,13 +132,11 @@ export class HostDiskFile implements DiskFile {
   }
 
   async punch(offset: number, length: number): Promise<boolean> {
-    return this.attempt('give space back', async () =>
-      (await fileCalls()).punch(this.fd, offset, length),
-    );
+    return this.attempt('give space back', async () => this.calls.punch(this.fd, offset, length));
   }
 
   async extent(offset: number, length: number): Promise<{ length: number; hole: boolean }> {
-    const { nextData, nextHole } = await fileCalls();
+    const { nextData, nextHole } = this.calls;
     const data = await this.attempt('look for holes', () => nextData(this.fd, offset));
     if (data > offset) return { length: Math.min(data - offset, length), hole: true };
     const hole = await this.attempt('look for holes', () => nextHole(this.fd, offset));
