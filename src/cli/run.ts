@@ -1,6 +1,7 @@
 import { type CharBackend, noChar } from '../backend/char/char.js';
 import type { Disk } from '../backend/disk/disk.js';
 import type { NetBackend } from '../backend/net/guest-port.js';
+import { collectAfterStart } from '../backend/node/collect-garbage.js';
 import { HostClock } from '../backend/node/host-clock.js';
 import { hostRandom } from '../backend/node/host-random.js';
 import { hostSchedule } from '../backend/node/host-schedule.js';
@@ -107,6 +108,7 @@ export async function runMachine(
         if (type instanceof VirtioConsole) type.resize(columns, rows);
       }
     });
+    collectAfterStart();
     const outcome = await machine.run();
     if (saveTo !== undefined) writeWhole('--save-on-exit', saveTo, machine.save());
     machine.close();

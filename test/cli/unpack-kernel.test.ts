@@ -89,14 +89,14 @@ test('a 64-bit kernel is moved: words of three kinds follow', () => {
     file.writeUInt32LE(Number(word & 0xffff_ffffn), 0x1000 + (i + 1) * 4);
   });
   const align = 0x20_0000;
-  const placed = placeUnpacked('vmlinuz', file, align, () => 3);
+  const placed = placeUnpacked('vmlinuz', Buffer.from(file), align, () => 3);
   assert.deepEqual([placed.gpa, placed.entry, placed.isRandom], [base, base, true]);
-  const image = Buffer.from(placed.image);
-  assert.equal(image.length, 0x4000);
+  const image = Buffer.from(placed.writes[0]!.data);
+  assert.equal(placed.end, base + 0x4000);
   assert.equal(image.readUInt32LE(0x10), 0x8100_1000 + 3 * align);
   assert.equal(image.readUInt32LE(0x20), (0x100 - 3 * align) >>> 0);
   assert.equal(image.readBigUInt64LE(0x30), high(0x1000 + 3 * align));
   const still = placeUnpacked('vmlinuz', file, 0, () => 3);
-  assert.equal(Buffer.from(still.image).readUInt32LE(0x10), 0x8100_1000);
+  assert.equal(Buffer.from(still.writes[0]!.data).readUInt32LE(0x10), 0x8100_1000);
   assert.equal(still.isRandom, false);
 });

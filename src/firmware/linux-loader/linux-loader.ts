@@ -45,7 +45,7 @@ export function loadLinux(boot: DirectBoot): BootImage {
   }
   const placed = unpackedKernel(boot, header);
   const writes: GuestWrite[] = [
-    placed ? { gpa: placed.gpa, data: placed.image } : { gpa: loadAt, data: payload },
+    ...(placed?.writes ?? [{ gpa: loadAt, data: payload }]),
     { gpa: LAYOUT.CMDLINE, data: cmdline },
   ];
   let initrdAt = 0;
@@ -69,8 +69,7 @@ function unpackedKernel(boot: DirectBoot, header: SetupHeader): PlacedKernel | u
   const align = stays || !header.has64BitEntry ? 0 : header.alignment;
   const placed = placeUnpacked(name, unpacked, align, boot.randomU32 ?? (() => 0));
   // Of another kind than the decompressor's memory is meant for: it shall find out itself.
-  const end = placed.gpa + placed.image.length;
-  const fits = placed.gpa >= 0x10_0000 && end <= header.prefAddress + header.initSize;
+  const fits = placed.gpa >= 0x10_0000 && placed.end <= header.prefAddress + header.initSize;
   return fits ? placed : undefined;
 }
 
