@@ -32,6 +32,37 @@ function change(a: Assembler, top: string, rounds: number, how: () => void): voi
 }
 
 for (const mode of MODES) {
+  special('indirect jumps from every target to every other', mode, (guest) => {
+    const { a } = guest;
+    const entries = 4;
+    const scale = a.width === 64 ? 3 : a.width === 32 ? 2 : 1;
+    const dispatch = (): void => {
+      a.mov(AX, CX, 32);
+      a.aluImm('and', AX, entries - 1, 32);
+      a.indirect(4, { index: AX, scale, disp: { label: 'table' } });
+    };
+    start(a);
+    a.jmp('top');
+    a.align(8);
+    a.bind('table');
+    for (let n = 0; n < entries; n++)
+      a.value({ label: `entry ${n}` }, scale === 3 ? 8 : scale === 2 ? 4 : 2);
+    a.bind('top');
+    dispatch();
+    for (let n = 0; n < entries; n++) {
+      a.bind(`entry ${n}`);
+      a.aluImm('add', SI, 1 + n * n, 32);
+      a.dec(CX, 32);
+      a.jcc(CC.e, 'end');
+      dispatch();
+    }
+    a.bind('end');
+    halt(a);
+    let sum = 0;
+    for (let n = HOT; n > 0; n--) sum += 1 + (n % entries) ** 2;
+    assert.equal(guest.load().finish().reg(SI), sum);
+  });
+
   special('indirect jumps into the middle of a hot block', mode, (guest) => {
     const { a } = guest;
     const entries = 8;

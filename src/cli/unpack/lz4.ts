@@ -23,32 +23,31 @@ export function unpackLz4(packed: Uint8Array, limit: number): Uint8Array {
 }
 
 function unpackBlock(packed: Uint8Array, out: Uint8Array, start: number): number {
+  const end = packed.length;
   let at = 0;
   let to = start;
-  const more = (short: number): number => {
-    let length = short;
-    if (short === 15) {
-      let byte: number;
-      do {
-        byte = packed[at++] ?? bad();
-        length += byte;
-      } while (byte === 255);
-    }
-    return length;
-  };
-  while (at < packed.length) {
+  while (at < end) {
     const token = packed[at++]!;
-    const literals = more(token >> 4);
-    if (at + literals > packed.length || to + literals > out.length) bad();
+    let literals = token >> 4;
+    if (literals === 15) {
+      let byte = 255;
+      while (byte === 255 && at < end) literals += byte = packed[at++]!;
+    }
+    if (at + literals > end || to + literals > out.length) bad();
     // Most are a few bytes: views of them would cost more than the copying.
     if (literals > 64) out.set(packed.subarray(at, at + literals), to);
     else for (let i = 0; i < literals; i++) out[to + i] = packed[at + i]!;
     at += literals;
     to += literals;
-    if (at >= packed.length) break;
-    const distance = packed[at]! | ((packed[at + 1] ?? bad()) << 8);
+    if (at >= end) break;
+    if (at + 2 > end) bad();
+    const distance = packed[at]! | (packed[at + 1]! << 8);
     at += 2;
-    const length = more(token & 15) + 4;
+    let length = (token & 15) + 4;
+    if (length === 19) {
+      let byte = 255;
+      while (byte === 255 && at < end) length += byte = packed[at++]!;
+    }
     if (distance === 0 || distance > to - start || to + length > out.length) bad();
     if (distance >= length && length > 64)
       out.copyWithin(to, to - distance, to - distance + length);

@@ -30,24 +30,26 @@ export interface Unpacked {
 /** From `at` of `packed` to `to` of `out`. Throws RangeError for what is not LZMA2. */
 export function unpackLzma2(packed: Uint8Array, at: number, out: Uint8Array, to: number): Unpacked {
   const lzma = new Lzma(packed, out, to);
-  let from = at;
-  const byte = (): number => packed[from++] ?? bad();
-  for (;;) {
-    const control = byte();
-    if (control === 0) return { at: from, to: lzma.to };
+  const byte = (index: number): number => packed[index] ?? bad();
+  const u16 = (index: number): number => (byte(index) << 8) | byte(index + 1);
+  for (let from = at; ; ) {
+    const control = byte(from);
+    if (control === 0) return { at: from + 1, to: lzma.to };
     if (control < 0x80) {
       if (control > 2) bad();
-      const size = ((byte() << 8) | byte()) + 1;
+      const size = u16(from + 1) + 1;
+      from += 3;
       if (lzma.to + size > out.length || from + size > packed.length) bad();
       out.set(packed.subarray(from, from + size), lzma.to);
       lzma.to += size;
       from += size;
       continue;
     }
-    const size = (((control & 31) << 16) | (byte() << 8) | byte()) + 1;
-    const packedSize = ((byte() << 8) | byte()) + 1;
+    const size = (((control & 31) << 16) | u16(from + 1)) + 1;
+    const packedSize = u16(from + 3) + 1;
     const resets = (control >> 5) & 3;
-    if (resets >= 2) lzma.properties(byte());
+    from += 5;
+    if (resets >= 2) lzma.properties(byte(from++));
     if (resets >= 1) lzma.reset();
     if (lzma.to + size > out.length || from + packedSize > packed.length) bad();
     lzma.chunk(from, lzma.to + size);

@@ -454,7 +454,7 @@ export class RegionBuilder extends RegionFlags {
       return;
     }
     // Flags that one side sets must have the same form on the other.
-    if (this.insn.entry.options.writes) this.materialise();
+    if (this.insn?.entry.options.writes) this.materialise();
     const before = this.snapshot();
     const versions = this.versions.slice();
     const { flagVersion } = this;
