@@ -45,10 +45,10 @@ export const B_SECOND_GENERATION = 12;
 export const B_TARGETS = 16;
 
 /**
- * An entry of JIT_TARGETS, 128 bytes: the branch's place, then RIPs of blocks that followed it in the interpreter, u64, each in the
- * slot ((RIP >> 2 ^ RIP >> 6) & 15) + 1; the last slot has those of two.
+ * An entry of JIT_TARGETS, 128 bytes: the branch's place, then RIPs of blocks that followed it in the interpreter, u64; 0: none.
  */
 export const T_PLACE = 0;
+export const T_TARGETS = 8;
 export const T_SLOTS = 15;
 export const T_SIZE = 128;
 

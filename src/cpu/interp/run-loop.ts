@@ -241,11 +241,18 @@ class RunBuilder extends FunctionBuilder {
   private remember(rip: Value): void {
     const before = this.get(this.before);
     this.if(before, () => {
-      const low = this.wrap(rip);
-      const hash = this.xor(this.shrUC(low, 2), this.shrUC(low, 6));
-      const slot = this.andC(hash, 15);
-      const inside = this.select(this.eq(slot, this.i32(15)), this.i32(14), slot);
-      this.effect('i64.store', [this.add(before, this.shlC(inside, 3)), rip], 8);
+      // The first slot that is free or has it already; where all have others, the last.
+      const slot = this.variable('i32', before);
+      const last = this.addC(before, (R.T_SLOTS - 1) * 8);
+      this.loop((next) => {
+        const kept = this.load('i64.load', this.get(slot), R.T_TARGETS);
+        const mine = this.or(this.eqz(kept), this.eq(kept, rip));
+        this.if(this.and(this.eqz(mine), this.ne(this.get(slot), last)), () => {
+          this.set(slot, this.addC(this.get(slot), 8));
+          this.br(next);
+        });
+      });
+      this.effect('i64.store', [this.get(slot), rip], R.T_TARGETS);
     });
     const header = this.addC(this.get(this.rec), -R.RECORD_SIZE);
     this.set(this.before, this.i32(0));

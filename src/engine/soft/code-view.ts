@@ -1,5 +1,12 @@
 import { blockEntry, generationOf, targetsEntry } from '../../cpu/interp/block-place.js';
-import { H_GENERATION, H_MODE, H_PLACE, T_PLACE, T_SLOTS } from '../../cpu/interp/record.js';
+import {
+  H_GENERATION,
+  H_MODE,
+  H_PLACE,
+  T_PLACE,
+  T_SLOTS,
+  T_TARGETS,
+} from '../../cpu/interp/record.js';
 import type { CodeMode } from '../../cpu/isa/decode.js';
 import type { Entry } from '../../cpu/isa/table.js';
 import type { CodeView } from '../../cpu/jit/region.js';
@@ -72,7 +79,7 @@ export function codeView(
       const entry = targetsEntry(cpu, at);
       if (memory.getUint32(entry + T_PLACE, true) !== at) return [];
       const targets = Array.from({ length: T_SLOTS }, (_, i) =>
-        memory.getBigUint64(entry + 8 + i * 8, true),
+        memory.getBigUint64(entry + T_TARGETS + i * 8, true),
       );
       return targets.filter((rip) => rip !== 0n).map((rip) => Number(rip - first));
     },
