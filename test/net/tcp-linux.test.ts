@@ -51,8 +51,8 @@ async function converse(
     host === gateway ? '127.0.0.1' : '::1',
   );
   const heard = (await guest.run(verb, host, port, seed, most)).split('\n');
-  // The guest's program is over when its kernel may still be sending.
-  for (let i = 0; i < 500 && said.length < heard.length; i++) await sleep(20);
+  // The guest's program is over when its kernel may still be sending: what is lost again waits for a timer that doubles.
+  for (let i = 0; i < 3000 && said.length < heard.length; i++) await sleep(20);
   assert.deepEqual(heard.sort(), said.sort());
 }
 
