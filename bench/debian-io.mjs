@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, open, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../tools/lib/paths.mjs';
 import { findImage, overlay } from './debian.mjs';
+import { freePort } from './free-port.mjs';
 import { startGuest } from './guest-run.mjs';
 import { median, spread, table } from './table.mjs';
 
@@ -70,14 +70,6 @@ const commands = {
     ],
   ],
 };
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** A file without holes, which the host has in memory from here on: not its disk is measured. */
 async function fill(path) {

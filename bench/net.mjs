@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cpioArchive } from '../tools/lib/cpio.mjs';
 import { guestFile } from '../tools/lib/guests.mjs';
 import { root } from '../tools/lib/paths.mjs';
 import { run } from '../tools/lib/step.mjs';
+import { freePort } from './free-port.mjs';
 import { startGuest } from './guest-run.mjs';
 import { median, table } from './table.mjs';
 
@@ -58,14 +58,6 @@ const commands = {
     ],
   ],
 };
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Megabits a second that arrived, by direction. */
 async function measure(command, port) {

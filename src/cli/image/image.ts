@@ -1,9 +1,10 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeFlags, type FlagTable, type ParsedArgs, parseArgs, suggestion } from '../args.js';
+import { describeFlags, type FlagTable, type ParsedArgs, parseArgs } from '../args.js';
 import { print, size } from '../disk/disk-verb.js';
 import { exitStatus, usageError } from '../exit-status.js';
 import type { Verb } from '../verb.js';
+import { verbGroup } from '../verb-group.js';
 import { build, checkUnused } from './build.js';
 import {
   diskName,
@@ -85,27 +86,10 @@ const verbs: Readonly<Record<string, Verb>> = {
 };
 
 /** `chassis image VERB`: disks that VMs start from. */
-export const image: Verb = {
+export const image: Verb = verbGroup({
+  name: 'image',
   summary: 'make, list and remove images, which VMs start from',
-  usage(argv = []) {
-    const name = argv.find((word) => Object.hasOwn(verbs, word));
-    if (name !== undefined) return verbs[name]!.usage();
-    const lines = Object.entries(verbs).map(
-      ([verb, { summary }]) => `  ${verb.padEnd(10)}${summary}\n`,
-    );
-    return (
-      `usage: chassis image VERB ...\n\n${lines.join('')}\n` +
-      'chassis image VERB --help shows its flags.\n\n' +
-      'Example:\n  chassis image build debian --suite bookworm --size 4G\n'
-    );
-  },
-  async run([name, ...rest]) {
-    if (name === undefined) {
-      process.stderr.write(image.usage());
-      return exitStatus.usage;
-    }
-    if (Object.hasOwn(verbs, name)) return verbs[name]!.run(rest);
-    const near = suggestion(name, Object.keys(verbs));
-    throw usageError(`image: unknown verb "${name}"${near}; chassis image --help lists them`);
-  },
-};
+  verbs,
+  helpShows: 'its flags',
+  example: 'chassis image build debian --suite bookworm --size 4G',
+});
