@@ -53,6 +53,8 @@ export class TranslatorQueue {
     const from = this.nowNs();
     const translation = new Translation(this.decoder, this.setup);
     const jobs: Job[] = [];
+    // Modules of a thread before this one count.
+    this.made = Math.max(this.made, first.seen);
     this.recent = this.recent.filter(({ number }) => number > first.seen);
     while (
       this.jobs[0]?.key === first.key &&
